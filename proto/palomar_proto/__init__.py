@@ -1,0 +1,1 @@
+"""The gRPC contract of palomar: .proto files and the stubs generated from them."""

@@ -1,0 +1,1 @@
+"""Package `flow`: flows, their filter, and the events that are not flows."""

@@ -1,0 +1,1 @@
+"""Package `observer`: reading flows and events."""

@@ -1,0 +1,1 @@
+"""Packages `palomar.*`: what Hubble has no place for."""

@@ -1,0 +1,1 @@
+"""Package `palomar.v1`."""

@@ -1,0 +1,1 @@
+"""Package `peer`: the list of nodes."""

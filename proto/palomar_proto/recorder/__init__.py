@@ -1,0 +1,1 @@
+"""Package `recorder`: recording packets, as of Hubble 1.18."""

@@ -1,0 +1,1 @@
+"""Package `relay`: node status inside a flow stream."""

@@ -1,0 +1,43 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of design and conformance material beside the checkout; skips without it."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no folder {SHARED.name} beside the checkout: conformance data is not there")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def live() -> None:
+    """Ask for a machine where eBPF works: skip where it does not, or fail where it should.
+
+    PALOMAR_REQUIRE_LIVE=1 says that it should.
+    """
+    from palomar_bpf.check import check_machine, missing  # noqa: PLC0415 - needs Linux
+
+    lacks = missing(check_machine())
+    if not lacks:
+        return
+    text = "; ".join(f"{lack.name}: {lack.detail} ({lack.remedy})" for lack in lacks)
+    if os.environ.get("PALOMAR_REQUIRE_LIVE") == "1":
+        pytest.fail(f"live tests are required here, but: {text}")
+    pytest.skip(f"no eBPF here: {text}")
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings of whoever runs the tests must not reach them."""
+    for name in list(os.environ):
+        if name.startswith(("PALOMARD_", "HUBBLE_")) or name == "PALOMAR_SERVER":
+            monkeypatch.delenv(name)
