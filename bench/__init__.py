@@ -1,0 +1,1 @@
+"""Every performance figure of palomar: `make bench`."""

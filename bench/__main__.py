@@ -1,0 +1,35 @@
+"""Run all benchmarks: a table on the terminal, and build/bench.json."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from bench.daemon import cpu_shares, full, idle
+from bench.figure import Figure, save, show
+from bench.ingest import ingest
+from palomar_bpf.check import check_machine, missing
+
+RESULT = Path(__file__).parents[1] / "build" / "bench.json"
+ALWAYS = (ingest, full)
+LIVE = (idle, cpu_shares)
+
+
+def main() -> None:
+    """Measure everything this machine can."""
+    log = Console(stderr=True)
+    figures: list[Figure] = []
+    lacks = missing(check_machine())
+    for measure in (*ALWAYS, *(() if lacks else LIVE)):
+        log.print(f"measuring {measure.__name__} …")
+        figures += measure()
+    for lack in lacks:
+        log.print(f"no live figures: {lack.name}: {lack.detail}; {lack.remedy}")
+    show(figures)
+    save(figures, RESULT)
+    log.print("written to build/bench.json")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+/* Which connection a packet belongs to, who opened it, and whether this packet is worth an event.
+ *
+ * The table is an LRU hash: when it is full the longest unused connection goes, with whatever was
+ * counted for it since its last report. Each interface has its own view of a connection. Two CPUs
+ * that handle the same direction of one connection in the same instant may both report; the counts
+ * are atomic, so nothing is counted twice or never.
+ */
+
+#define AGGREGATION_NONE 0
+#define AGGREGATION_LOW 1
+#define AGGREGATION_MEDIUM 2
+
+#define HOOK_INGRESS 0
+#define HOOK_EGRESS 1
+
+#define BY_LOWER 0
+#define BY_HIGHER 1
+
+#define OPENER_UNKNOWN 0
+#define OPENER(sender) ((sender) + 1)
+
+#define FINISHED(sender) (1 << (sender))
+#define FINISHED_BOTH 3
+
+/* Silence after which a conversation without an end of its own counts as a new one. */
+#define IDLE_NS (60 * 1000000000ULL)
+
+/* The endpoint that sorts lower comes first, so that both directions have the same key. */
+struct connection_key {
+    u64 lower[2];
+    u64 higher[2];
+    u16 lower_port;
+    u16 higher_port;
+    u32 ifindex;
+    u8 protocol;
+    u8 pad[7];
+};
+
+/* One direction as seen at one of the interface's two hooks. */
+struct connection_side {
+    u64 reported_ns; /* 0: nothing of it was seen since the connection was opened */
+    u64 bytes;       /* since the last report, like `packets` and `flags` */
+    u32 packets;
+    u8 flags;
+    u8 pad[3];
+};
+
+struct connection {
+    u64 seen_ns;
+    u8 opener;   /* OPENER_UNKNOWN or OPENER(BY_…) */
+    u8 answered; /* 1: the other side has sent something */
+    u8 finished; /* FINISHED bits of the senders of FIN; both after RST */
+    u8 pad[5];
+    struct connection_side sides[4]; /* index: hook * 2 + sender */
+};
+
+BPF_TABLE("lru_hash", struct connection_key, struct connection, connections, CONNECTIONS_MAX);
+
+/* What becomes of a packet. */
+struct observation {
+    bool report;
+    u8 reason;
+    u8 state;
+    u32 packets;
+    u64 bytes;
+    struct connection_side *side; /* where `packets` and `bytes` are kept; NULL: nowhere */
+};
+
+static __always_inline bool is_lower(struct endpoint_address *a, struct endpoint_address *b) {
+    if (a->address[0] != b->address[0])
+        return a->address[0] < b->address[0];
+    if (a->address[1] != b->address[1])
+        return a->address[1] < b->address[1];
+    return a->port < b->port;
+}
+
+static __always_inline void set_key(struct connection_key *key, struct endpoint_address *lower,
+                                    struct endpoint_address *higher) {
+    key->lower[0] = lower->address[0];
+    key->lower[1] = lower->address[1];
+    key->lower_port = lower->port;
+    key->higher[0] = higher->address[0];
+    key->higher[1] = higher->address[1];
+    key->higher_port = higher->port;
+}
+
+/* Does this packet begin the connection anew, whatever the entry says? A repeated SYN of an attempt
+ * that nobody has answered does not: it is the same attempt.
+ */
+static __always_inline bool reopens(struct connection *entry, struct packet *packet, u8 sender,
+                                    u64 now_ns) {
+    if (packet->opening == OPENS)
+        return entry->finished == FINISHED_BOTH || entry->answered ||
+               entry->opener != OPENER(sender);
+    return packet->protocol != IPPROTO_TCP && now_ns - entry->seen_ns > IDLE_NS;
+}
+
+static __always_inline u8 opener_of(struct packet *packet, u8 sender) {
+    if (packet->opening == OPENS || packet->opening == FIRST)
+        return OPENER(sender);
+    if (packet->opening == ANSWERS)
+        return OPENER(!sender);
+    return OPENER_UNKNOWN;
+}
+
+static __always_inline struct connection *find(struct packet *packet, u8 sender, u32 ifindex,
+                                               u64 now_ns) {
+    struct connection_key key = {.ifindex = ifindex, .protocol = packet->protocol};
+    struct connection *entry;
+
+    if (sender == BY_LOWER)
+        set_key(&key, &packet->source, &packet->destination);
+    else
+        set_key(&key, &packet->destination, &packet->source);
+    entry = connections.lookup(&key);
+    if (!entry) {
+        struct connection fresh = {.seen_ns = now_ns, .opener = opener_of(packet, sender)};
+
+        connections.insert(&key, &fresh);
+        return connections.lookup(&key);
+    }
+    if (reopens(entry, packet, sender, now_ns)) {
+        __builtin_memset(entry, 0, sizeof(*entry));
+        entry->opener = opener_of(packet, sender);
+    } else if (entry->opener == OPENER_UNKNOWN && packet->opening == ANSWERS) {
+        entry->opener = OPENER(!sender);
+    }
+    entry->seen_ns = now_ns;
+    return entry;
+}
+
+static __always_inline void classify(struct connection *entry, struct packet *packet, u8 sender,
+                                     bool first, struct observation *seen) {
+    if (entry->opener == OPENER_UNKNOWN)
+        return;
+    if (entry->opener != OPENER(sender)) {
+        entry->answered = 1;
+        seen->reason = TRACE_REPLY;
+        seen->state = CONNECTION_REPLY;
+    } else if (first || packet->opening == OPENS) {
+        seen->reason = TRACE_NEW;
+        seen->state = CONNECTION_NEW;
+    } else {
+        seen->reason = TRACE_ESTABLISHED;
+        seen->state = CONNECTION_ESTABLISHED;
+    }
+}
+
+/* Does aggregation let an event out? Flags add up between two reports that are due to the interval;
+ * else packets that alternate between two sets of flags would all be reported.
+ */
+static __always_inline bool is_due(struct connection_side *side, u8 flags, u8 hook, u64 now_ns) {
+    u8 watched = flags & AGGREGATION_FLAGS;
+    bool elapsed = !side->reported_ns || now_ns - side->reported_ns >= AGGREGATION_INTERVAL_NS;
+    bool unseen = watched & ~side->flags;
+
+    side->flags = elapsed ? watched : side->flags | watched;
+    return elapsed || unseen || AGGREGATION == AGGREGATION_NONE ||
+           (AGGREGATION == AGGREGATION_LOW && hook == HOOK_EGRESS);
+}
+
+/* Track a packet of `bytes` bytes that was seen at a hook of an interface. */
+static __always_inline void observe(struct packet *packet, u32 ifindex, u8 hook, u32 bytes,
+                                    u64 now_ns, struct observation *seen) {
+    u8 sender = is_lower(&packet->destination, &packet->source) ? BY_HIGHER : BY_LOWER;
+    struct connection *entry;
+    struct connection_side *side;
+
+    seen->reason = TRACE_UNKNOWN;
+    seen->state = CONNECTION_UNKNOWN;
+    seen->packets = 1;
+    seen->bytes = bytes;
+    if (!packet->opening) {
+        seen->report = AGGREGATION == AGGREGATION_NONE;
+        return;
+    }
+    seen->report = true;
+    if (packet->opening == ERROR) {
+        seen->reason = TRACE_RELATED;
+        return;
+    }
+    entry = find(packet, sender, ifindex, now_ns);
+    if (!entry)
+        return; /* Evicted at once: the table is far too small. Better one event too many. */
+    side = &entry->sides[(hook * 2 + sender) & 3];
+    classify(entry, packet, sender, !side->reported_ns, seen);
+    if (packet->tcp_flags & TCP_RST)
+        entry->finished = FINISHED_BOTH;
+    else if (packet->tcp_flags & TCP_FIN)
+        entry->finished |= FINISHED(sender);
+    __sync_fetch_and_add(&side->packets, 1);
+    __sync_fetch_and_add(&side->bytes, bytes);
+    seen->report = is_due(side, packet->tcp_flags, hook, now_ns);
+    if (!seen->report)
+        return;
+    side->reported_ns = now_ns;
+    seen->packets = side->packets;
+    seen->bytes = side->bytes;
+    seen->side = side;
+}
+
+/* The event is in the ring: what it stood for is not to be reported again. Where it was not, the
+ * next event of this side stands for it as well.
+ */
+static __always_inline void settle(struct observation *seen) {
+    if (!seen->side)
+        return;
+    __sync_fetch_and_add(&seen->side->packets, -seen->packets);
+    __sync_fetch_and_add(&seen->side->bytes, -seen->bytes);
+}

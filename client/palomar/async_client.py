@@ -1,0 +1,110 @@
+"""The client for asyncio: `Client` with `await`, `async for` and `async with`.
+
+    async with AsyncClient() as client:
+        async for flow in client.observe(pod="web", follow=True):
+            ...
+
+Everything but the calls is shared with `Client`, where the arguments are explained.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import Self, Unpack, cast
+
+import grpc.aio
+
+from palomar.errors import InvalidRequest, Unsupported
+from palomar.filters import Filter
+from palomar.health import HEALTH_METHOD, Health, decode_health_response, encode_health_request
+from palomar.requests import ObserveKeywords, keyword_request
+from palomar.rpc import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, channel_options, translated
+from palomar.streams import AsyncFlowStream, OnLost, OnNodeStatus
+from palomar.target import parse_target
+from palomar_proto.flow.flow_pb2 import FlowFilter
+from palomar_proto.observer.observer_pb2 import (
+    GetFlowsRequest,
+    ServerStatusRequest,
+    ServerStatusResponse,
+)
+from palomar_proto.observer.observer_pb2_grpc import ObserverStub
+
+
+class AsyncClient:
+    """A connection to one server; make and use it in one event loop. See `Client`."""
+
+    def __init__(
+        self,
+        server: str | None = None,
+        *,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
+        request_timeout_s: float = REQUEST_TIMEOUT_S,
+    ) -> None:
+        self._target = parse_target(server)
+        self._request_timeout_s = request_timeout_s
+        self._channel = grpc.aio.insecure_channel(
+            self._target.address, channel_options(connect_timeout_s)
+        )
+        self._observer = ObserverStub(self._channel)
+
+    @property
+    def server(self) -> str:
+        """The server as it was given."""
+        return self._target.text
+
+    def observe(
+        self,
+        *filters: Filter | FlowFilter,
+        exclude: Iterable[Filter | FlowFilter] = (),
+        on_lost: OnLost | None = None,
+        on_node_status: OnNodeStatus | None = None,
+        **keywords: Unpack[ObserveKeywords],
+    ) -> AsyncFlowStream:
+        """Read flows; see `Client.observe`. Not a coroutine: iterate over what it returns."""
+        request = keyword_request(filters, exclude, time.time_ns(), **keywords)
+        return self.stream(request, on_lost=on_lost, on_node_status=on_node_status)
+
+    def stream(
+        self,
+        request: GetFlowsRequest,
+        *,
+        on_lost: OnLost | None = None,
+        on_node_status: OnNodeStatus | None = None,
+    ) -> AsyncFlowStream:
+        """Send a request that is ready; otherwise like `observe`."""
+        call = self._observer.GetFlows(request)
+        return AsyncFlowStream(call, self._target, on_lost, on_node_status)
+
+    async def status(self) -> ServerStatusResponse:
+        """Ask for the server's counters; see `Client.status`."""
+        with translated(self._target):
+            return await self._observer.ServerStatus(
+                ServerStatusRequest(), timeout=self._request_timeout_s
+            )
+
+    async def health(self) -> Health | None:
+        """Ask whether the server serves; see `Client.health`."""
+        check = cast("Callable[..., Awaitable[bytes]]", self._channel.unary_unary(HEALTH_METHOD))
+        try:
+            with translated(self._target):
+                answer = await check(encode_health_request(), timeout=self._request_timeout_s)
+        except Unsupported:
+            return None
+        except InvalidRequest:  # NOT_FOUND: the check is there and knows no observer
+            return Health.SERVICE_UNKNOWN
+        return decode_health_response(answer)
+
+    async def close(self) -> None:
+        """Close the connection; streams still open end. May be called again."""
+        await self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()

@@ -1,0 +1,74 @@
+"""The dict format: one `KEY: value` line a column, records parted by dashes."""
+
+from palomar.printers.columns import Look
+from palomar.printers.escape import visible
+from palomar.printers.notices import (
+    loss_source,
+    loss_span,
+    node_message,
+    node_names,
+    node_state,
+    response_time,
+)
+from palomar.printers.printer import Printer
+from palomar_proto.observer import observer_pb2
+
+_SEPARATOR = "------------\n"
+
+
+class DictPrinter(Printer):
+    """Prints one record of several lines a flow."""
+
+    def __init__(self, look: Look) -> None:
+        super().__init__(look)
+        self._started = False
+
+    def flow(self, response: observer_pb2.GetFlowsResponse) -> str:
+        """Print the flow's record."""
+        flow = response.flow
+        columns = self._columns
+        source, destination = columns.ends(flow)
+        return (
+            f"{self._begin()}"
+            f"  TIMESTAMP: {columns.time(flow)}\n"
+            f"{self._node(flow.node_name)}"
+            f"     SOURCE: {source}\n"
+            f"DESTINATION: {destination}\n"
+            f"       TYPE: {columns.type(flow)}\n"
+            f"    VERDICT: {columns.verdict(flow)}\n"
+            f"    SUMMARY: {columns.summary(flow)}\n"
+        )
+
+    def loss(self, response: observer_pb2.GetFlowsResponse) -> str:
+        """Print the record of a loss."""
+        lost = response.lost_events
+        format_time = self._columns.format_time
+        return (
+            f"{self._begin()}"
+            f"  TIMESTAMP: {response_time(response, format_time)}\n"
+            f"{self._node(response.node_name)}"
+            f"     SOURCE: {loss_source(lost)}\n"
+            f"       TYPE: EVENTS LOST\n"
+            f"    VERDICT: -\n"
+            f"    SUMMARY: CPU({lost.cpu.value}) - {lost.num_events_lost}"
+            f"{loss_span(lost, format_time)}\n"
+        )
+
+    def node_status(self, response: observer_pb2.GetFlowsResponse) -> str:
+        """Print the record of a node status change."""
+        status = response.node_status
+        return (
+            f"{self._begin()}"
+            f"  TIMESTAMP: {response_time(response, self._columns.format_time)}\n"
+            f"      STATE: {node_state(status)}\n"
+            f"      NODES: {node_names(status)}\n"
+            f"    MESSAGE: {node_message(status) if status.message else 'N/A'}\n"
+        )
+
+    def _begin(self) -> str:
+        separator = _SEPARATOR if self._started else ""
+        self._started = True
+        return separator
+
+    def _node(self, name: str) -> str:
+        return f"       NODE: {visible(name)}\n" if self._look.node_name else ""

@@ -1,0 +1,77 @@
+"""The table format: aligned columns under a heading.
+
+Widths are known only at the end, so everything is held back until then: not for following. What
+is held is bounded by what the server has in its ring.
+"""
+
+from dataclasses import replace
+
+from palomar.printers.color import PLAIN
+from palomar.printers.columns import Look
+from palomar.printers.escape import visible
+from palomar.printers.notices import loss_source, loss_span, response_time
+from palomar.printers.printer import Printer
+from palomar_proto.observer import observer_pb2
+
+_PADDING_CHARACTERS = 3
+
+
+class TablePrinter(Printer):
+    """Prints all flows as one table when the stream has ended."""
+
+    def __init__(self, look: Look) -> None:
+        super().__init__(replace(look, palette=PLAIN))  # control sequences would count as width
+        self._rows: list[tuple[str, ...]] = []
+
+    def flow(self, response: observer_pb2.GetFlowsResponse) -> str:
+        """Add the flow's row."""
+        flow = response.flow
+        columns = self._columns
+        return self._add(
+            columns.time(flow),
+            flow.node_name,
+            *columns.ends(flow),
+            columns.type(flow),
+            columns.verdict(flow),
+            columns.summary(flow),
+        )
+
+    def loss(self, response: observer_pb2.GetFlowsResponse) -> str:
+        """Add the row of a loss."""
+        lost = response.lost_events
+        format_time = self._columns.format_time
+        return self._add(
+            response_time(response, format_time),
+            response.node_name,
+            loss_source(lost),
+            "-",
+            "EVENTS LOST",
+            "-",
+            f"CPU({lost.cpu.value}) - {lost.num_events_lost}{loss_span(lost, format_time)}",
+        )
+
+    def end(self) -> str:
+        """Lay out all rows; nothing if there are none."""
+        if len(self._rows) <= 1:
+            return ""
+        *padded, _ = zip(*self._rows, strict=True)
+        widths = [max(map(len, column)) + _PADDING_CHARACTERS for column in padded]
+        lines = [
+            "".join(map(str.ljust, row, widths)) + row[-1] + "\n"  # the last column stays ragged
+            for row in self._rows
+        ]
+        self._rows.clear()
+        return "".join(lines)
+
+    def _add(self, time: str, node: str, *rest: str) -> str:
+        if not self._rows:
+            self._rows.append(
+                self._row(
+                    "TIMESTAMP", "NODE", "SOURCE", "DESTINATION", "TYPE", "VERDICT", "SUMMARY"
+                )
+            )
+        self._rows.append(self._row(time, visible(node), *rest))
+        return ""
+
+    def _row(self, time: str, node: str, *rest: str) -> tuple[str, ...]:
+        return (time, node, *rest) if self._look.node_name else (time, *rest)

@@ -1,0 +1,157 @@
+"""Requests: what a caller wants to see in, observer.GetFlowsRequest out.
+
+Both clients and the command line build their requests here. Does no I/O; the clock is a parameter.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypedDict, Unpack, cast
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from palomar.errors import InvalidRequest
+from palomar.filter_flags import FilterKeywords
+from palomar.filters import Filter
+from palomar.timestamps import SECOND_NS, When, unix_ns
+from palomar_proto.flow.flow_pb2 import FlowFilter
+from palomar_proto.observer.observer_pb2 import GetFlowsRequest
+
+DEFAULT_LAST = 20
+"""Flows to show when nothing else is asked for: a screenful, as in Hubble."""
+
+NUMBER_MAX = 2**64 - 1
+"""GetFlowsRequest.number is a uint64; this many means all."""
+
+
+class SelectionKeywords(TypedDict, total=False):
+    """Keywords that say which of the matching flows to send. Without any: the last 20."""
+
+    last: int
+    """The newest so many; when following, how far to look back first. 0 is as if absent."""
+    first: int
+    """The oldest so many."""
+    all: bool
+    """All that the server has."""
+    since: When
+    """From this time on: text such as `5m` (ago) or `2024-03-05T10:20:30Z`, a datetime, or a
+    timedelta in the past."""
+    until: When
+    """Up to this time; ignored when following."""
+    follow: bool
+    """Go on with new flows as they happen."""
+    fields: Iterable[str]
+    """Send only these fields of each flow, such as `source.pod_name`. Empty sends all."""
+
+
+class ObserveKeywords(FilterKeywords, SelectionKeywords, total=False):
+    """All keywords of `Client.observe`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Selection:
+    """Which of the matching flows to send; the members are those of `SelectionKeywords`."""
+
+    last: int = 0
+    first: int = 0
+    all: bool = False
+    since: When | None = None
+    until: When | None = None
+    follow: bool = False
+    fields: Iterable[str] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse combinations that mean nothing."""
+        exclusive = {"last": self.last, "first": self.first, "all": self.all}
+        given = [name for name, value in exclusive.items() if value]
+        if self.first and self.follow:
+            given = ["first", "follow"]
+        if len(given) > 1:
+            raise InvalidRequest(f"{given[0]} and {given[1]} cannot be combined; keep one of them")
+        for name in ("last", "first"):
+            if not 0 <= exclusive[name] <= NUMBER_MAX:
+                raise InvalidRequest(f"{name} {exclusive[name]} is not a number of flows")
+
+    @property
+    def number(self) -> int:
+        """How many flows to ask for; 0 leaves it to the times, or to what is new."""
+        if self.first or self.last:
+            return self.first or self.last
+        if self.since:
+            return 0
+        # Looking back from a time needs the whole ring: the server counts from the newest flow.
+        if self.all or (self.until and not self.follow):
+            return NUMBER_MAX
+        return 0 if self.follow else DEFAULT_LAST
+
+
+def flows_request(
+    selection: Selection,
+    whitelist: Iterable[FlowFilter],
+    blacklist: Iterable[FlowFilter],
+    now_ns: int,
+) -> GetFlowsRequest:
+    """Build the request.
+
+    Args:
+        selection: Which of the matching flows.
+        whitelist: A flow must match one of these; none lets all pass.
+        blacklist: A flow that matches one of these is left out.
+        now_ns: Nanoseconds since the Unix epoch; durations count back from it.
+
+    Raises:
+        InvalidRequest: A time cannot be read.
+    """
+    request = GetFlowsRequest(
+        number=selection.number,
+        first=bool(selection.first),
+        follow=selection.follow,
+        whitelist=whitelist,
+        blacklist=blacklist,
+    )
+    if selection.since:
+        request.since.CopyFrom(_timestamp(selection.since, now_ns))
+    if selection.until:
+        until = _timestamp(selection.until, now_ns)  # read even where ignored, to refuse nonsense
+        if not selection.follow:
+            request.until.CopyFrom(until)
+    request.field_mask.paths.extend(selection.fields)
+    if not request.field_mask.paths:
+        request.ClearField("field_mask")
+    return request
+
+
+def keyword_request(
+    filters: tuple[Filter | FlowFilter, ...],
+    exclude: Iterable[Filter | FlowFilter],
+    now_ns: int,
+    **keywords: Unpack[ObserveKeywords],
+) -> GetFlowsRequest:
+    """Build the request of `Client.observe` from its arguments.
+
+    Raises:
+        InvalidRequest: A value means nothing, or filters come both ways.
+        TypeError: There is no such keyword.
+    """
+    names = SelectionKeywords.__annotations__
+    selection = Selection(**{name: value for name, value in keywords.items() if name in names})  # type: ignore[arg-type]  # as typed by ObserveKeywords
+    by_keyword = {name: value for name, value in keywords.items() if name not in names}
+    if by_keyword and filters:
+        raise InvalidRequest(
+            f"filters come both as objects and as keywords ({', '.join(by_keyword)}); "
+            "put the keywords into a Filter as well"
+        )
+    if by_keyword:
+        filters = (Filter(**cast("FilterKeywords", by_keyword)),)
+    return flows_request(selection, _messages(filters), _messages(exclude), now_ns)
+
+
+def _messages(filters: Iterable[Filter | FlowFilter]) -> list[FlowFilter]:
+    messages: list[FlowFilter] = []
+    for item in filters:
+        messages += item.messages if isinstance(item, Filter) else (item,)
+    return messages
+
+
+def _timestamp(when: When, now_ns: int) -> Timestamp:
+    seconds, nanos = divmod(unix_ns(when, now_ns), SECOND_NS)
+    return Timestamp(seconds=seconds, nanos=nanos)

@@ -1,0 +1,132 @@
+"""Two pods, real traffic between them, and what palomar says about it.
+
+Makes the network namespaces `web` and `client`, joined by veth pairs through this host; opens a
+connection that works, one to a closed port and one that nftables drops; shows what `palomar
+observe` prints; removes everything it made. Needs root. Run it with `make demo`.
+
+`--record-sample` also writes the recording that newcomers without eBPF get to see, and the flows
+that were seen while it was made, against which the tests hold its replay.
+"""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from palomar_bpf.check import check_machine, missing
+from palomar_bpf.testbed import Testbed, TestbedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLE = ROOT / "server" / "palomar_server" / "samples" / "demo.events"
+SAMPLE_FLOWS = ROOT / "tests" / "e2e" / "demo_flows.jsonl"
+BIN = Path(sys.executable).parent
+
+OPEN_PORT, CLOSED_PORT, DROPPED_PORT = "80", "81", "8080"
+START_TIMEOUT_S = 20
+SETTLE_S = 0.5
+"""For the last packets of a connection that was just closed."""
+
+
+@contextmanager
+def palomard(*arguments: str, socket: Path) -> Iterator[None]:
+    """Run palomard until the context ends; its log shows only if it fails."""
+    command = [str(BIN / "palomard"), "--socket", str(socket), *arguments]
+    with tempfile.TemporaryFile("w+") as output:
+        daemon = subprocess.Popen(command, stdout=output, stderr=output)  # noqa: S603 - our own
+        try:
+            deadline_s = time.monotonic() + START_TIMEOUT_S
+            while subprocess.run(  # noqa: S603 - our own
+                [str(BIN / "palomar"), "status", "--server", f"unix:{socket}"],
+                capture_output=True,
+                check=False,
+            ).returncode:
+                if daemon.poll() is not None or time.monotonic() > deadline_s:
+                    output.seek(0)
+                    raise SystemExit(f"palomard did not start:\n{output.read()}")
+                time.sleep(0.1)
+            yield
+        finally:
+            daemon.send_signal(signal.SIGTERM)
+            daemon.wait(START_TIMEOUT_S)
+
+
+def make_traffic(testbed: Testbed) -> list[tuple[str, str]]:
+    """Talk to the web pod; return what was tried and what came of it."""
+    web, client = testbed["web"], testbed["client"]
+    web.drop_port(int(DROPPED_PORT))
+    done = []
+    with web.serve(int(OPEN_PORT)):
+        for what, *arguments in (
+            ("TCP to an open port", "connect", web.ipv4, OPEN_PORT),
+            ("TCP to a closed port", "connect", web.ipv4, CLOSED_PORT),
+            ("TCP to a port that nftables drops", "connect", web.ipv4, DROPPED_PORT),
+            ("the same over IPv6, open", "connect", web.ipv6, OPEN_PORT),
+            ("the same over IPv6, dropped", "connect", web.ipv6, DROPPED_PORT),
+            ("UDP", "udp", web.ipv4, OPEN_PORT),
+            ("ping", "ping", web.ipv4),
+        ):
+            done.append((what, client.traffic(*arguments)))
+        time.sleep(SETTLE_S)
+    return done
+
+
+def show(*arguments: str, socket: Path) -> str:
+    """Run palomar, print the command and what it says, and return that."""
+    command = ["palomar", *arguments]
+    print(f"\n$ {shlex.join(command)}", flush=True)
+    done = subprocess.run(  # noqa: S603 - our own
+        [str(BIN / "palomar"), *arguments, "--server", f"unix:{socket}"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    print(done.stdout, end="", flush=True)
+    return done.stdout
+
+
+def demo(*, record_sample: bool) -> None:
+    """Do all of it."""
+    with tempfile.TemporaryDirectory(prefix="palomar-demo-") as folder:
+        socket, recording = Path(folder) / "palomar.sock", Path(folder) / "demo.events"
+        with Testbed(("web", "client")) as testbed:
+            watch = ("--interface", testbed.interface_glob, "--drops", "watched")
+            record = ("--record-events", str(recording)) if record_sample else ()
+            with palomard(*watch, *record, "--node-name", "demo", socket=socket):
+                for what, result in make_traffic(testbed):
+                    print(f"{what}: {result}")
+                show("observe", "--all", socket=socket)
+                show("observe", "--pod", "web", "--verdict", "drop", socket=socket)
+                if record_sample:
+                    flows = show("observe", "--all", "-o", "jsonpb", socket=socket)
+        if record_sample:
+            SAMPLE.parent.mkdir(exist_ok=True)
+            SAMPLE.write_bytes(recording.read_bytes())
+            SAMPLE_FLOWS.write_text(flows)
+            print(f"\n{SAMPLE.relative_to(ROOT)}: {SAMPLE.stat().st_size:,} bytes")
+
+
+def main() -> None:
+    """Run the demo where eBPF works; elsewhere say what is missing."""
+    if lacks := missing(check_machine()):
+        print("The demo needs live capture, which is not possible here:")
+        for lack in lacks:
+            print(f"  {lack.name}: {lack.detail}; {lack.remedy}")
+        raise SystemExit(1)
+    try:
+        demo(record_sample="--record-sample" in sys.argv[1:])
+    except TestbedError as error:
+        raise SystemExit(f"demo: {error}") from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Recording packets: the place for pcap encoding, sinks and stop conditions."""

@@ -1,0 +1,269 @@
+"""Ethernet, IP and transport headers, by columns.
+
+The rules are those Hubble's packet decoder follows, so that both see the same flow: the IP length
+bounds the transport header, a header that does not fit makes the event malformed, a protocol that
+is not decoded ends the flow at the layer before.
+Sources: IEEE 802.3, RFC 791, RFC 8200, RFC 9293, RFC 768, RFC 9260, RFC 792, RFC 4443.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from palomar_proto.flow import flow_pb2
+from palomar_server.address import MAPPED_PREFIX_LO
+from palomar_server.decode.gather import gather
+from palomar_server.decode.malformed import Malformed
+from palomar_server.table import Flag, Protocol
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from palomar_server.decode.heads import PacketSpans
+    from palomar_server.table import Rows
+
+    _Which: TypeAlias = NDArray[np.intp] | slice
+
+ETHERTYPE_IPV4 = 0x0800
+ETHERTYPE_IPV6 = 0x86DD
+
+ETHERNET = np.dtype([("destination", "u1", 6), ("source", "u1", 6), ("ethertype", ">u2")])
+IPV4 = np.dtype(
+    [
+        ("version_ihl", "u1"),
+        ("tos", "u1"),
+        ("total_length", ">u2"),
+        ("id", ">u2"),
+        ("fragment", ">u2"),
+        ("ttl", "u1"),
+        ("protocol", "u1"),
+        ("checksum", ">u2"),
+        ("source", ">u4"),
+        ("destination", ">u4"),
+    ]
+)
+IPV6 = np.dtype(
+    [
+        ("version_class_label", ">u4"),
+        ("payload_length", ">u2"),
+        ("next_header", "u1"),
+        ("hop_limit", "u1"),
+        ("source_hi", ">u8"),
+        ("source_lo", ">u8"),
+        ("destination_hi", ">u8"),
+        ("destination_lo", ">u8"),
+    ]
+)
+TRANSPORT = np.dtype(
+    [
+        ("source_port", ">u2"),
+        ("destination_port", ">u2"),
+        ("udp_length", ">u2"),
+        ("rest", "u1", 6),
+        ("tcp_word", ">u2"),
+    ]
+)
+"""The first 14 bytes of a transport header, read as TCP, but for the length that UDP has there;
+`source_port` is ICMP's type and code."""
+
+_HOP_BY_HOP = 0
+_HOP_BY_HOP_MAX = 4
+"""Hop-by-hop headers followed; RFC 8200 section 4.1 allows one."""
+_IPV4_FRAGMENT_OFFSET = 0x1FFF
+_NO_PROTOCOL = 255
+"""Reserved by IANA: stands for a row without transport header."""
+_MAPPED = np.uint64(MAPPED_PREFIX_LO)
+_TCP_FLAGS = 0x1FF
+_TCP_HEADER_BYTES_MIN = 20
+_UDP_HEADER_BYTES = 8
+
+
+_HEADER_BYTES = np.zeros(256, np.int64)
+_TOO_SHORT = np.zeros(256, np.uint8)
+for _protocol, _bytes, _fault in (
+    (Protocol.TCP, _TCP_HEADER_BYTES_MIN, Malformed.TCP_TOO_SHORT),
+    (Protocol.UDP, _UDP_HEADER_BYTES, Malformed.UDP_TOO_SHORT),
+    (Protocol.SCTP, 12, Malformed.SCTP_TOO_SHORT),
+    (Protocol.ICMP, 8, Malformed.ICMP_TOO_SHORT),
+    (Protocol.ICMPV6, 4, Malformed.ICMP_TOO_SHORT),
+):
+    _HEADER_BYTES[_protocol] = _bytes
+    _TOO_SHORT[_protocol] = _fault
+
+
+def decode_packets(
+    buffer: NDArray[np.uint8], spans: PacketSpans, rows: Rows, malformed: NDArray[np.uint8]
+) -> None:
+    """Fill the columns that come from the packet bytes.
+
+    Args:
+        buffer: shape (bytes,), dtype uint8, padded.
+        spans: where each row's packet is.
+        rows: n rows whose heads are decoded.
+        malformed: shape (n,); gets a `Malformed` where a header does not fit.
+    """
+    packets = _Packets(buffer, spans, rows, malformed)
+    packets.ethernet()
+    packets.ipv4()
+    packets.ipv6()
+    packets.transport()
+
+
+def _which(mask: NDArray[np.bool_]) -> _Which:
+    """The rows of a mask; all of them as a slice, which numpy serves without copying."""
+    return slice(None) if mask.all() else np.flatnonzero(mask)
+
+
+class _Packets:
+    """The packets of a batch while their layers are taken off, outermost first."""
+
+    def __init__(
+        self,
+        buffer: NDArray[np.uint8],
+        spans: PacketSpans,
+        rows: Rows,
+        malformed: NDArray[np.uint8],
+    ) -> None:
+        self._buffer = buffer
+        self._spans = spans
+        self._rows = rows
+        self._malformed = malformed
+        self._end = spans.end
+        # Where the next layer starts and ends.
+        self._at = spans.start.copy()
+        self._at_end = spans.end.copy()
+        self._protocol = np.full(len(rows), _NO_PROTOCOL, np.uint8)
+
+    def ethernet(self) -> None:
+        """Fill the MAC and ethertype columns."""
+        rows, spans = self._rows, self._spans
+        captured = spans.end - spans.start
+        rows["flags"] |= np.where(captured > 0, np.uint8(Flag.PACKET), np.uint8(0))
+        has_header = (captured > 0) & ~spans.l3
+        short = has_header & (captured < ETHERNET.itemsize)
+        if short.any():
+            self._malformed[short] = Malformed.ETHERNET_TOO_SHORT
+            has_header &= ~short
+        which = _which(has_header)
+        frames = gather(self._buffer, spans.start[which], ETHERNET)
+        rows["source_mac"][which] = frames["source"]
+        rows["destination_mac"][which] = frames["destination"]
+        rows["ethertype"][which] = frames["ethertype"]
+        rows["flags"][which] |= np.uint8(Flag.ETHERNET)
+        self._at[which] += ETHERNET.itemsize
+        bare = np.flatnonzero(spans.l3 & (captured > 0))
+        rows["ethertype"][bare] = np.where(spans.ipv6[bare], ETHERTYPE_IPV6, ETHERTYPE_IPV4)
+
+    def _of_ethertype(self, ethertype: int) -> NDArray[np.bool_]:
+        mask: NDArray[np.bool_] = self._rows["ethertype"] == ethertype
+        mask &= self._malformed == 0
+        mask &= self._end > self._at
+        return mask
+
+    def ipv4(self) -> None:
+        """Fill the network columns of IPv4 packets."""
+        mask = self._of_ethertype(ETHERTYPE_IPV4)
+        if not mask.any():
+            return
+        which, rows = _which(mask), self._rows
+        start, end = self._at[which], self._end[which]
+        headers = gather(self._buffer, start, IPV4)
+        rows["ip_version"][which] = flow_pb2.IPv4
+        for side in ("source", "destination"):
+            rows[f"{side}_lo"][which] = headers[side].astype(np.uint64) | _MAPPED
+        rows["protocol"][which] = headers["protocol"]
+        rows["flags"][which] |= np.uint8(Flag.IP)
+        header_bytes = (headers["version_ihl"] & 0x0F).astype(np.int64) * 4
+        # A total length of zero is what segmentation offload leaves: the capture is the bound.
+        total = headers["total_length"].astype(np.int64)
+        stated = total != 0
+        fault = np.zeros(len(start), np.uint8)
+        fault[stated & (total < np.maximum(header_bytes, IPV4.itemsize))] = (
+            Malformed.IPV4_TOTAL_LENGTH
+        )
+        fault[(header_bytes < IPV4.itemsize) | (start + header_bytes > end)] = (
+            Malformed.IPV4_HEADER_LENGTH
+        )
+        fault[start + IPV4.itemsize > end] = Malformed.IPV4_TOO_SHORT
+        self._malformed[which] = fault
+        first = headers["fragment"] & _IPV4_FRAGMENT_OFFSET == 0
+        # In this order: `start` is the memory of `_at` where `which` is a slice.
+        self._at_end[which] = np.where(stated, np.minimum(end, start + total), end)
+        self._at[which] = start + header_bytes
+        self._protocol[which] = np.where(first, headers["protocol"], _NO_PROTOCOL)
+
+    def ipv6(self) -> None:
+        """Fill the network columns of IPv6 packets."""
+        mask = self._of_ethertype(ETHERTYPE_IPV6)
+        if not mask.any():
+            return
+        which, rows = _which(mask), self._rows
+        start, end = self._at[which], self._end[which]
+        headers = gather(self._buffer, start, IPV6)
+        rows["ip_version"][which] = flow_pb2.IPv6
+        for column in ("source_hi", "source_lo", "destination_hi", "destination_lo"):
+            rows[column][which] = headers[column]
+        rows["flags"][which] |= np.uint8(Flag.IP)
+        fault = np.zeros(len(start), np.uint8)
+        fault[start + IPV6.itemsize > end] = Malformed.IPV6_TOO_SHORT
+        position = start + IPV6.itemsize
+        # A payload length of zero is a jumbogram or segmentation offload: the capture is the bound.
+        stated = headers["payload_length"].astype(np.int64)
+        stated_end = np.where(stated == 0, end, np.minimum(end, position + stated))
+        protocol = headers["next_header"].copy()
+        for _ in range(_HOP_BY_HOP_MAX):
+            options = np.flatnonzero((protocol == _HOP_BY_HOP) & (fault == 0))
+            if not options.size:
+                break
+            # One extension header, RFC 8200 section 4.3; its length counts 8-byte units after one.
+            at = position[options]
+            behind = at + (self._buffer[at + 1].astype(np.int64) + 1) * 8
+            fault[options[behind > stated_end[options]]] = Malformed.IPV6_EXTENSION_TOO_SHORT
+            protocol[options] = self._buffer[at]
+            position[options] = np.minimum(behind, stated_end[options])
+        rows["protocol"][which] = protocol
+        self._malformed[which] = fault
+        self._at[which] = position
+        self._at_end[which] = stated_end
+        self._protocol[which] = protocol
+
+    def transport(self) -> None:
+        """Fill the transport columns."""
+        needed = _HEADER_BYTES[self._protocol]
+        captured = self._at_end - self._at
+        present = (needed != 0) & (self._malformed == 0) & (captured > 0)
+        short = present & (captured < needed)
+        if short.any():
+            self._malformed[short] = _TOO_SHORT[self._protocol[short]]
+            present &= ~short
+        if not present.any():
+            return
+        which, rows = _which(present), self._rows
+        headers = gather(self._buffer, self._at[which], TRANSPORT)
+        protocol = self._protocol[which]
+        rows["flags"][which] |= np.uint8(Flag.L4)
+        is_icmp = (protocol == Protocol.ICMP) | (protocol == Protocol.ICMPV6)
+        source_port, destination_port = headers["source_port"], headers["destination_port"]
+        if is_icmp.any():
+            rows["icmp_type"][which] = np.where(is_icmp, source_port >> 8, 0)
+            rows["icmp_code"][which] = np.where(is_icmp, source_port & 0xFF, 0)
+            source_port = np.where(is_icmp, 0, source_port)
+            destination_port = np.where(is_icmp, 0, destination_port)
+        rows["source_port"][which] = source_port
+        rows["destination_port"][which] = destination_port
+        # A length of zero is a jumbogram (RFC 2675).
+        length = headers["udp_length"]
+        wrong = (protocol == Protocol.UDP) & (length != 0) & (length < _UDP_HEADER_BYTES)
+        if wrong.any():
+            self._malformed[np.flatnonzero(present)[wrong]] = Malformed.UDP_LENGTH
+        is_tcp = protocol == Protocol.TCP
+        if is_tcp.any():
+            word = np.where(is_tcp, headers["tcp_word"], 0)
+            rows["tcp_flags"][which] = word & _TCP_FLAGS
+            header_bytes = (word >> 12).astype(np.int64) * 4
+            wrong = (header_bytes < _TCP_HEADER_BYTES_MIN) | (header_bytes > captured[which])
+            wrong &= is_tcp
+            if wrong.any():
+                self._malformed[np.flatnonzero(present)[wrong]] = Malformed.TCP_DATA_OFFSET

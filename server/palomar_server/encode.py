@@ -1,0 +1,231 @@
+"""From rows to the bytes of observer.GetFlowsResponse messages, for flows that somebody receives.
+
+Most of a flow repeats with every packet of its connection. That part is built as protobuf once,
+serialised and kept; a response is then that fragment with the time and uuid put beside it: protobuf
+fields may stand in any order.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+from palomar_proto.flow import flow_pb2
+from palomar_server.flow_message import build_flow
+from palomar_server.table import FLOW, REPEATING_OFFSET, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from google.protobuf.field_mask_pb2 import FieldMask
+
+    from palomar_server.names import Names
+    from palomar_server.surroundings import Surroundings
+    from palomar_server.table import Rows
+
+FRAGMENTS_MAX = 16_384
+"""Fragments kept, about 1 KiB each; when they are full they are all dropped and built anew."""
+
+_NS_PER_S = 1_000_000_000
+_LENGTH_DELIMITED = 2
+_SEQUENCE_BITS_LOW = 48
+
+
+def varint(number: int) -> bytes:
+    """Encode an unsigned number as protobuf's base-128 varint."""
+    out = bytearray()
+    while number > 0x7F:  # noqa: PLR2004 - seven bits a byte
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return varint(number << 3 | _LENGTH_DELIMITED) + varint(len(content)) + content
+
+
+def _tag(number: int) -> bytes:
+    return varint(number << 3 | _LENGTH_DELIMITED)
+
+
+_TAG_TIME = _tag(flow_pb2.Flow.TIME_FIELD_NUMBER)
+_TAG_UUID = _tag(flow_pb2.Flow.UUID_FIELD_NUMBER)
+_TAG_RESPONSE_FLOW = _tag(1)
+_TAG_RESPONSE_LOST = _tag(3)
+_NUMBER_RESPONSE_NODE_NAME = 1000
+_TAG_RESPONSE_TIME = _tag(1001)
+
+
+def timestamp(time_ns: int) -> bytes:
+    """A serialised google.protobuf.Timestamp with its length in front."""
+    seconds, nanos = divmod(time_ns, _NS_PER_S)
+    content = b"\x08" + varint(seconds) + (b"\x10" + varint(nanos) if nanos else b"")
+    return varint(len(content)) + content
+
+
+class FlowEncoder:
+    """Builds flow messages and response bytes.
+
+    Args:
+        surroundings: the tables that rows point into.
+        names: DNS names and services.
+        node_name: as cluster/node.
+        node_labels: labels of this node.
+        run_id: 60 random bits that tell this run's uuids from others'.
+    """
+
+    def __init__(
+        self,
+        surroundings: Surroundings,
+        names: Names,
+        node_name: str,
+        node_labels: tuple[str, ...] = (),
+        run_id: int | None = None,
+    ) -> None:
+        self._surroundings = surroundings
+        self._names = names
+        self._node_name = node_name
+        self._node_labels = node_labels
+        run = secrets.randbits(60) if run_id is None else run_id
+        # RFC 9562 version 8: 60 bits of the run, then the variant and 62 bits of sequence.
+        run_hex = f"{run:015x}"
+        self._uuid_prefix = f"{run_hex[:8]}-{run_hex[8:12]}-8{run_hex[12:15]}-"
+        self._node_field = _field(_NUMBER_RESPONSE_NODE_NAME, node_name.encode())
+        self._whole = ResponseEncoder(self, surroundings, self._node_field, None)
+        self._masked: WeakValueDictionary[tuple[str, ...], ResponseEncoder] = WeakValueDictionary()
+
+    def uuid(self, sequence: int) -> str:
+        """The uuid of the event with this sequence number."""
+        high = 0x8000 | sequence >> _SEQUENCE_BITS_LOW
+        low = sequence & (1 << _SEQUENCE_BITS_LOW) - 1
+        return f"{self._uuid_prefix}{high:04x}-{low:012x}"
+
+    def repeating(self, row: Any) -> flow_pb2.Flow:
+        """The message of one row without `time` and `uuid`."""
+        return build_flow(row, self._surroundings, self._names, self._node_name, self._node_labels)
+
+    def flow(self, row: Any, sequence: int | None = None) -> flow_pb2.Flow:
+        """The whole message of one row; `uuid` only where the sequence is known."""
+        flow = self.repeating(row)
+        flow.time.FromNanoseconds(int(row["time_ns"]))
+        if sequence is not None:
+            flow.uuid = self.uuid(sequence)
+        return flow
+
+    def lost_response(self, lost: bytes, time_ns: int) -> bytes:
+        """A GetFlowsResponse around a serialised flow.LostEvent."""
+        return b"".join(
+            (
+                _TAG_RESPONSE_LOST,
+                varint(len(lost)),
+                lost,
+                self._node_field,
+                _TAG_RESPONSE_TIME,
+                timestamp(time_ns),
+            )
+        )
+
+    def responses(self, mask: FieldMask | None = None) -> ResponseEncoder:
+        """An encoder of responses, with only the fields of `mask` in their flows.
+
+        Streams with the same mask share one, and so its fragments.
+        """
+        if mask is None or not mask.paths:
+            return self._whole
+        paths = tuple(sorted(set(mask.paths)))
+        shared = self._masked.get(paths)
+        if shared is None:
+            shared = ResponseEncoder(self, self._surroundings, self._node_field, mask)
+            self._masked[paths] = shared
+        return shared
+
+
+class ResponseEncoder:
+    """Turns rows into GetFlowsResponse bytes. Made by `FlowEncoder.responses`.
+
+    The response's own `time` and `node_name` are always there, whatever the mask says. A mask of a
+    part of the flow's `time`, such as `time.seconds`, gives all of it.
+    """
+
+    def __init__(
+        self,
+        encoder: FlowEncoder,
+        surroundings: Surroundings,
+        node_field: bytes,
+        mask: FieldMask | None,
+    ) -> None:
+        self._encoder = encoder
+        self._endpoints = surroundings.endpoints
+        self._node_field = node_field
+        self._mask = mask if mask is not None and mask.paths else None
+        roots = {path.partition(".")[0] for path in self._mask.paths} if self._mask else set()
+        self._with_time = self._mask is None or "time" in roots
+        self._with_uuid = self._mask is None or "uuid" in roots
+        self._fragments: dict[bytes, bytes] = {}
+        self._generation = self._endpoints.generation
+
+    def _fragment(self, row: Any) -> bytes:
+        flow = self._encoder.repeating(row)
+        if self._mask is not None:
+            masked = flow_pb2.Flow()
+            self._mask.MergeMessage(flow, masked)
+            flow = masked
+        return flow.SerializeToString()
+
+    def encode(
+        self, rows: Rows, sequences: list[int], message: Callable[[int], bytes]
+    ) -> Iterator[tuple[Kind, bytes]]:
+        """Encode events one by one.
+
+        Args:
+            rows: copied rows, dtype `FLOW`.
+            sequences: their sequence numbers.
+            message: gives the content of rows that are not flows, by sequence.
+
+        Yields:
+            Kind and serialised GetFlowsResponse of each row; a loss notice that was overwritten
+            meanwhile is left out.
+        """
+        if self._generation != self._endpoints.generation:
+            self._fragments.clear()
+            self._generation = self._endpoints.generation
+        raw = rows.tobytes()
+        size = FLOW.itemsize
+        times = rows["time_ns"].tolist()
+        kinds = rows["kind"].tolist()
+        fragments = self._fragments
+        for index, (sequence, time_ns, kind) in enumerate(
+            zip(sequences, times, kinds, strict=True)
+        ):
+            if kind == Kind.LOST:
+                if content := message(sequence):
+                    yield Kind.LOST, self._encoder.lost_response(content, time_ns)
+                continue
+            key = raw[index * size + REPEATING_OFFSET : (index + 1) * size]
+            fragment = fragments.get(key)
+            if fragment is None:
+                if len(fragments) >= FRAGMENTS_MAX:
+                    fragments.clear()
+                fragment = fragments[key] = self._fragment(rows[index])
+            stamp = timestamp(time_ns)
+            parts = [fragment]
+            if self._with_time:
+                parts += (_TAG_TIME, stamp)
+            if self._with_uuid:
+                parts += (_TAG_UUID, b"\x24", self._encoder.uuid(sequence).encode())
+            flow = b"".join(parts)
+            yield (
+                Kind.FLOW,
+                b"".join(
+                    (
+                        _TAG_RESPONSE_FLOW,
+                        varint(len(flow)),
+                        flow,
+                        self._node_field,
+                        _TAG_RESPONSE_TIME,
+                        stamp,
+                    )
+                ),
+            )

@@ -1,0 +1,42 @@
+"""What a request can be told, sorted by what its caller does next, and the gRPC status of each.
+
+RequestError            the request cannot be served
+├── InvalidRequest      change the request: INVALID_ARGUMENT
+├── Unsupported         this server cannot do that: UNIMPLEMENTED
+└── Exhausted           try again later, or elsewhere: RESOURCE_EXHAUSTED
+"""
+
+from __future__ import annotations
+
+import grpc
+
+
+class RequestError(Exception):
+    """A request that is not served; the text is for its caller."""
+
+
+class InvalidRequest(RequestError):  # noqa: N818 - named for what the caller reads
+    """A value in the request breaks a rule; the text has field, value and rule."""
+
+    def __init__(self, field: str, value: object, rule: str) -> None:
+        super().__init__(f"{field}: {value!r} {rule}")
+
+
+class Unsupported(RequestError):  # noqa: N818 - likewise
+    """The request asks for something this server does not have; the text names it."""
+
+
+class Exhausted(RequestError):  # noqa: N818 - likewise
+    """A limit of the server is reached; the text names it."""
+
+
+_STATUS = {
+    InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
+    Unsupported: grpc.StatusCode.UNIMPLEMENTED,
+    Exhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
+
+
+def status_of(error: RequestError) -> grpc.StatusCode:
+    """The one place where a gRPC status is chosen."""
+    return _STATUS[type(error)]

@@ -1,0 +1,17 @@
+"""FlowFilter.traffic_direction: direction of the connection at the endpoint where it was seen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from palomar_server.filters.predicate import one_of
+
+if TYPE_CHECKING:
+    from palomar_proto.flow import flow_pb2
+    from palomar_server.filters.predicate import Predicate
+    from palomar_server.surroundings import Surroundings
+
+
+def compile_traffic_direction(flow_filter: flow_pb2.FlowFilter, _: Surroundings) -> Predicate:
+    """Flows with one of the directions."""
+    return one_of("direction", flow_filter.traffic_direction)

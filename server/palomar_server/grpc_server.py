@@ -1,0 +1,195 @@
+"""The gRPC edge: services, health and reflection, on a unix socket and, if asked, loopback TCP."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
+from grpc_reflection.v1alpha import reflection
+
+from palomar_proto.observer import observer_pb2
+from palomar_server import __version__
+from palomar_server.errors import RequestError, status_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from palomar_server.observer import Observer
+
+HUBBLE_API_VERSION = "1.19.4"
+"""The Hubble release whose API is served; its CLI warns about servers older than itself."""
+
+_REQUEST_BYTES_MAX = 1 << 20
+"""A request is filters: a megabyte holds thousands of them."""
+
+_HEALTH_SERVICES = ("", "observer.Observer", "hubble.server.Observer")
+"""The last is what the hubble CLI asks for."""
+
+_VERSION_HEADER = (("hubble-server-version", f"{HUBBLE_API_VERSION}+palomar.{__version__}"),)
+
+
+class SocketInUseError(Exception):
+    """Another daemon serves this socket."""
+
+
+def _bind(server: grpc.aio.Server, address: str) -> int:
+    try:
+        return server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise OSError(f"cannot listen on {address}: {error}") from error
+
+
+class ObserverService:
+    """Binds an `Observer` to gRPC.
+
+    GetFlows yields ready-made bytes, so the handlers are built by hand and not from the servicer
+    base class. Methods of the service that are not here answer UNIMPLEMENTED.
+    """
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    async def get_flows(
+        self, request: observer_pb2.GetFlowsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[bytes]:
+        """GetFlows; a request that is not served ends with the status of its error."""
+        await context.send_initial_metadata(_VERSION_HEADER)
+        try:
+            # Closed at once, not when it is collected, where the client goes away in the middle.
+            async with aclosing(self._observer.get_flows(request)) as responses:
+                async for response in responses:
+                    yield response
+        except RequestError as error:
+            await context.abort(status_of(error), str(error))
+
+    async def server_status(
+        self,
+        _request: observer_pb2.ServerStatusRequest,
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> observer_pb2.ServerStatusResponse:
+        """ServerStatus."""
+        await context.send_initial_metadata(_VERSION_HEADER)
+        return self._observer.status()
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """The handlers by method name."""
+        return grpc.method_handlers_generic_handler(
+            "observer.Observer",
+            {
+                "GetFlows": grpc.unary_stream_rpc_method_handler(
+                    self.get_flows,
+                    request_deserializer=observer_pb2.GetFlowsRequest.FromString,
+                ),
+                "ServerStatus": grpc.unary_unary_rpc_method_handler(
+                    self.server_status,
+                    request_deserializer=observer_pb2.ServerStatusRequest.FromString,
+                    response_serializer=observer_pb2.ServerStatusResponse.SerializeToString,
+                ),
+            },
+        )
+
+
+class GrpcServer:
+    """Serves until stopped.
+
+    Args:
+        observer: what is served.
+        socket: path of the unix socket.
+        socket_mode: its permissions: whoever may write to it sees all traffic of the node.
+        listen: HOST:PORT to serve on as well.
+    """
+
+    def __init__(
+        self, observer: Observer, *, socket: Path, socket_mode: int, listen: str | None
+    ) -> None:
+        self._observer = observer
+        self._socket = socket
+        self._socket_mode = socket_mode
+        self._listen = listen
+        self._lock: int | None = None
+        self._server: grpc.aio.Server | None = None
+        self._health = health_aio.HealthServicer()
+        self.port: int | None = None
+        """The TCP port in use, where `listen` was given; differs from it for port 0."""
+
+    async def start(self) -> None:
+        """Bind and serve.
+
+        Raises:
+            SocketInUseError: another daemon holds the socket.
+            OSError: a path or port cannot be used; names it.
+        """
+        self.take_lock()
+        try:
+            await self._serve()
+        except BaseException:
+            await self.stop(0)
+            raise
+
+    async def _serve(self) -> None:
+        server = grpc.aio.server(
+            options=(
+                ("grpc.max_receive_message_length", _REQUEST_BYTES_MAX),
+                # Two daemons on one port would silently share its clients.
+                ("grpc.so_reuseport", 0),
+            )
+        )
+        server.add_generic_rpc_handlers((ObserverService(self._observer).handler(),))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        reflection.enable_server_reflection(
+            ("observer.Observer", "grpc.health.v1.Health", reflection.SERVICE_NAME), server
+        )
+        self._server = server
+        # Nobody may connect between the socket's creation and its mode being set.
+        umask = os.umask(0o177)
+        try:
+            _bind(server, f"unix:{self._socket}")
+            if self._listen:
+                self.port = _bind(server, self._listen)
+        finally:
+            os.umask(umask)
+        await server.start()
+        self._socket.chmod(self._socket_mode)
+        for service in _HEALTH_SERVICES:
+            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+
+    def take_lock(self) -> None:
+        """Make this socket ours, until `stop`; `start` does so too.
+
+        A lock beside it tells, for gRPC would take over a socket that another daemon serves.
+
+        Raises:
+            SocketInUseError: another daemon holds the socket.
+            OSError: its directory cannot be used.
+        """
+        if self._lock is not None:
+            return
+        self._socket.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        path = self._socket.with_name(self._socket.name + ".lock")
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(lock)
+            raise SocketInUseError(
+                f"another palomard serves {self._socket}; stop it or choose another --socket"
+            ) from error
+        self._lock = lock
+
+    async def stop(self, grace_s: float) -> None:
+        """Let streams end within `grace_s` seconds, then cut them; remove the socket."""
+        if self._server is not None:
+            await self._health.enter_graceful_shutdown()
+            await self._server.stop(grace_s)
+            self._server = None
+        if self._lock is not None:
+            self._socket.unlink(missing_ok=True)
+            # The lock file stays: removing it would let two daemons hold locks on two files.
+            os.close(self._lock)
+            self._lock = None

@@ -1,0 +1,227 @@
+"""The observer.Observer service: GetFlows and ServerStatus on the ring."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from palomar_proto.flow import flow_pb2
+from palomar_proto.observer import observer_pb2
+from palomar_server import __version__
+from palomar_server.cursor import Cursor
+from palomar_server.errors import Exhausted, InvalidRequest
+from palomar_server.filters.compiled import CompiledFilter
+from palomar_server.table import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    from palomar_server.encode import FlowEncoder, ResponseEncoder
+    from palomar_server.ring import Ring
+    from palomar_server.surroundings import Surroundings
+    from palomar_server.waker import Waker
+
+_NS_PER_S = 1_000_000_000
+_RATE_WINDOW_NS = 60 * _NS_PER_S
+_TIME_MAX_NS = (1 << 64) - 1
+
+
+@dataclass(slots=True)
+class RingLoss:
+    """Events a stream lost to the writer, summed up to one notice per interval."""
+
+    interval_ns: int
+    events: int = 0
+    first_ns: int = 0
+    last_ns: int = 0
+    _sent_ns: int | None = None
+
+    def add(self, events: int, now_ns: int) -> None:
+        """Count a loss."""
+        if not self.events:
+            self.first_ns = now_ns
+        self.last_ns = now_ns
+        self.events += events
+
+    def due(self, now_ns: int) -> bool:
+        """Whether a notice should be sent now."""
+        quiet = self._sent_ns is None or now_ns - self._sent_ns >= self.interval_ns
+        return self.events > 0 and quiet
+
+    def take(self, now_ns: int) -> bytes:
+        """The serialised LostEvent of everything counted, and start anew."""
+        event = flow_pb2.LostEvent(source=flow_pb2.HUBBLE_RING_BUFFER, num_events_lost=self.events)
+        event.first.FromNanoseconds(self.first_ns)
+        event.last.FromNanoseconds(self.last_ns)
+        self.events = 0
+        self._sent_ns = now_ns
+        return event.SerializeToString()
+
+
+def _time_range(request: observer_pb2.GetFlowsRequest) -> tuple[int | None, int | None]:
+    """(since, until) in UTC ns within what a time column holds."""
+    since = _clamped_ns(request.since) if request.HasField("since") else None
+    until = _clamped_ns(request.until) if request.HasField("until") else None
+    return since, until
+
+
+def _clamped_ns(stamp: Timestamp) -> int:
+    # Not ToNanoseconds, which refuses times that protobuf can carry but no calendar has.
+    return min(max(stamp.seconds * _NS_PER_S + stamp.nanos, 0), _TIME_MAX_NS)
+
+
+class Observer:
+    """Answers observe requests from the ring.
+
+    Args:
+        ring: the events.
+        encoder: makes responses of them.
+        surroundings: what filters look into.
+        waker: tells followers of new events.
+        lost_event_interval_s: at most one notice per stream in this time.
+        streams_max: GetFlows streams served at once.
+        clock_ns: UTC ns.
+    """
+
+    def __init__(
+        self,
+        ring: Ring,
+        encoder: FlowEncoder,
+        surroundings: Surroundings,
+        waker: Waker,
+        *,
+        lost_event_interval_s: float = 1.0,
+        streams_max: int = 1024,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._ring = ring
+        self._encoder = encoder
+        self._surroundings = surroundings
+        self._waker = waker
+        self._lost_event_interval_ns = int(lost_event_interval_s * _NS_PER_S)
+        self._streams_max = streams_max
+        self._clock_ns = clock_ns
+        self._started_ns = clock_ns()
+        self.streams = 0
+        """GetFlows streams being served."""
+
+    async def get_flows(self, request: observer_pb2.GetFlowsRequest) -> AsyncGenerator[bytes, None]:
+        """Serve GetFlows; whoever does not read to the end closes the generator.
+
+        Yields:
+            Serialised GetFlowsResponse messages.
+
+        Raises:
+            RequestError: before the first response, where the request cannot be served.
+        """
+        cursor = self._cursor(request)
+        mask = request.field_mask if request.HasField("field_mask") else None
+        if mask is not None and not mask.IsValidForDescriptor(flow_pb2.Flow.DESCRIPTOR):
+            raise InvalidRequest("field_mask", list(mask.paths), "has a path that Flow lacks")
+        if self.streams >= self._streams_max:
+            raise Exhausted(f"{self._streams_max} streams are open, which is streams_max")
+        self.streams += 1
+        try:
+            async for response in self._stream(request, cursor, self._encoder.responses(mask)):
+                yield response
+        finally:
+            self.streams -= 1
+
+    def _cursor(self, request: observer_pb2.GetFlowsRequest) -> Cursor:
+        """Where to start, after Hubble's rules: `since` decides, else `first`, else look back."""
+        if request.first and request.follow:
+            raise InvalidRequest("first", "true", "cannot be specified with follow")
+        since, until = _time_range(request)
+        selected = CompiledFilter(request.whitelist, request.blacklist, self._surroundings)
+        cursor = Cursor(self._ring, selected, self._ring.next, since_ns=since, until_ns=until)
+        if request.first or since is not None or (not request.number and not request.follow):
+            cursor.position = self._ring.oldest
+        elif request.number:
+            cursor.rewind(request.number)
+        return cursor
+
+    async def _stream(
+        self,
+        request: observer_pb2.GetFlowsRequest,
+        cursor: Cursor,
+        responses: ResponseEncoder,
+    ) -> AsyncIterator[bytes]:
+        end = self._ring.next
+        # While following, `number` only says how far to look back.
+        left = request.number if request.number and not request.follow else None
+        loss = RingLoss(self._lost_event_interval_ns)
+        until = _time_range(request)[1]
+        while True:
+            for kind, response in self._drain(cursor, end, loss, responses):
+                yield response
+                if left is not None and kind == Kind.FLOW:
+                    left -= 1
+                    if not left:
+                        break
+            if not request.follow or (until is not None and self._clock_ns() > until):
+                break
+            await self._wait(cursor, loss, until)
+            end = self._ring.next
+        if loss.events:
+            yield self._lost(loss)[1]
+
+    def _drain(
+        self, cursor: Cursor, end: int, loss: RingLoss, responses: ResponseEncoder
+    ) -> Iterator[tuple[Kind, bytes]]:
+        """Everything selected up to `end`, with a loss notice in front when one is due.
+
+        A slice is encoded while its consumer sends: a slow one leaves the rest in the ring, where
+        it may be overwritten, rather than in a queue.
+        """
+        while True:
+            found = cursor.read(end) if cursor.position < end else None
+            if found is not None and found.lost:
+                loss.add(found.lost, self._clock_ns())
+            if loss.due(self._clock_ns()):
+                yield self._lost(loss)
+            if found is None:
+                return
+            yield from responses.encode(found.rows, found.sequences, self._ring.message)
+
+    def _lost(self, loss: RingLoss) -> tuple[Kind, bytes]:
+        now_ns = self._clock_ns()
+        return Kind.LOST, self._encoder.lost_response(loss.take(now_ns), now_ns)
+
+    async def _wait(self, cursor: Cursor, loss: RingLoss, until_ns: int | None) -> None:
+        """Wait for events, for a loss notice to fall due, or for the end of the time asked for."""
+        waits_s = [self._lost_event_interval_ns / _NS_PER_S] if loss.events else []
+        if until_ns is not None:
+            waits_s.append(max(0.0, (until_ns - self._clock_ns()) / _NS_PER_S) + 0.001)
+        await self._waker.wait(
+            lambda: self._ring.next > cursor.position, min(waits_s) if waits_s else None
+        )
+
+    def status(self) -> observer_pb2.ServerStatusResponse:
+        """Serve ServerStatus."""
+        return observer_pb2.ServerStatusResponse(
+            num_flows=len(self._ring),
+            max_flows=self._ring.capacity,
+            seen_flows=self._ring.flows_seen,
+            # The wall clock may have been set back since.
+            uptime_ns=max(0, self._clock_ns() - self._started_ns),
+            flows_rate=self._flows_rate(),
+            version=f"palomar v{__version__}",
+        )
+
+    def _flows_rate(self) -> float:
+        """Flows a second in the last minute, or over the ring's span where that is shorter."""
+        now_ns = self._clock_ns()
+        recent, oldest_ns = 0, now_ns
+        for _, rows in self._ring.spans(self._ring.oldest, self._ring.next):
+            times, flows = rows["time_ns"], rows["kind"] == Kind.FLOW
+            recent += int(np.count_nonzero(flows & (times >= now_ns - _RATE_WINDOW_NS)))
+            oldest_ns = min(oldest_ns, int(times.min()))
+        span_ns = now_ns - oldest_ns
+        if not 0 < span_ns < _RATE_WINDOW_NS:
+            span_ns = _RATE_WINDOW_NS
+        return recent * _NS_PER_S / span_ns

@@ -1,0 +1,271 @@
+"""Settings of the daemon: one frozen object, checked once at start.
+
+In: flags, environment, a YAML file. Out: `Settings`, or one error with a line for each wrong value.
+Called by the command line. One precedence: flag > environment > file > default. Flags, their help
+and the page of the documentation come from the fields and docstrings here (`options`).
+"""
+
+import os
+import reprlib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from socket import gethostname
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from palomar_bpf.reasons import DEFAULT_IGNORED
+from palomar_bpf.reasons import DEFAULT_IGNORED
+from palomar_server.setting_types import (
+    DropReasons,
+    FileMode,
+    Globs,
+    HookNames,
+    ListenAddress,
+    Name,
+    Pages,
+    RingCapacity,
+    Speed,
+    TcpFlags,
+)
+from palomar_server.yaml_file import YamlFileError, read_yaml_mapping
+
+ENV_PREFIX = "PALOMARD_"
+DEFAULT_CONFIG = Path("/etc/palomar/palomard.yaml")
+"""The settings file that is read, where it exists, when none is named."""
+DEFAULT_TEXT = "default_text"
+"""Key of a field's extra: what documentation says in place of a default that is made at start."""
+_NOT_MADE = "default_factory_not_called"
+_CONFIG_BYTES_MAX = 1 << 20
+
+_Count = Annotated[int, Field(ge=1)]
+_Rate = Annotated[int, Field(ge=0, le=100_000_000)]
+_EndpointCount = Annotated[int, Field(ge=1, le=65_535)]
+
+
+class SettingsError(Exception):
+    """Some settings are wrong.
+
+    Args:
+        lines: one for each: name, value, where it came from, what is allowed.
+    """
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
+
+
+class Settings(BaseModel):
+    """All settings of palomard.
+
+    Made from values by name, it looks at nothing else; `load_settings` looks at flags, environment
+    and file.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        validate_default=True,
+        allow_inf_nan=False,
+    )
+
+    socket: Path = Path("/run/palomar/palomar.sock")
+    """Unix socket to serve the API on. Default: below /run, which is gone after a restart, in a
+    directory of its own, so that the directory's owner decides who may reach it."""
+    socket_mode: FileMode = Field(default=0o660, json_schema_extra={DEFAULT_TEXT: "0660"})
+    """Permissions of the socket, octal. Default 0660: its owner and group only, since flows tell
+    who talks with whom."""
+    listen: ListenAddress | None = None
+    """HOST:PORT to serve the API on as well; loopback addresses only. Default: none, the socket
+    serves local clients and has permissions."""
+    interface: Globs = ()
+    """Pattern of names of interfaces to observe; repeatable. Default: none, which stands for all
+    veths and the devices of the default route, where pods' and the node's packets pass."""
+    inventory: Path | None = None
+    """YAML file of pods, services, CIDRs and names the machine cannot tell. Default: none."""
+    node_name: Name = Field(
+        default_factory=gethostname, json_schema_extra={DEFAULT_TEXT: "the host's name"}
+    )
+    """Name of this node in flows. Default: the host's name, by which Kubernetes knows a node
+    unless told otherwise."""
+    cluster_name: Name = "default"
+    """Name of this node's cluster in flows. Default: "default", as in Cilium, which clients leave
+    out of node names."""
+    ring_capacity: RingCapacity = 65_535
+    """Events kept for clients, one less than a power of two. Default 65,535: the most there can
+    be, some 10 MB, and minutes of a usual node."""
+    record_events: Path | None = None
+    """File to record all events in, for replay; must not exist yet. Default: none."""
+    record_events_max_bytes: _Count = 1 << 30
+    """Size in bytes at which recording events stops. Default 1 GiB: some four million events, and
+    no surprise on the usual disk."""
+    replay: Path | None = None
+    """File of recorded events to take instead of the kernel's. Default: none."""
+    speed: Speed = "recorded"
+    """Pace of the replay: recorded, max, or a number of events per second. Default: recorded,
+    which shows clients what they would have seen."""
+    live: bool = Field(
+        default_factory=lambda values: values.get("replay") is None,
+        json_schema_extra={DEFAULT_TEXT: "yes, unless replay is given"},
+    )
+    """Capture from the kernel. Default: yes, unless replay is given."""
+    snaplen_bytes: Annotated[int, Field(ge=64, le=60_000)] = 128
+    """Bytes of each packet that an event carries. Default 128: room for the headers up to TCP, IP
+    options and tags included. Recordings of whole packets need up to 60,000."""
+    pages_per_cpu: Pages = 64
+    """Size of each CPU's perf ring in pages of memory, a power of two. Default 64, usually 256 KiB:
+    a second of 1,000 events/s, and little enough on machines with many CPUs."""
+    coalesce_max_s: Annotated[float, Field(ge=0, le=0.1)] = 0.005
+    """Seconds that events of a busy node may wait for company; 0 for never. Default 0.005: people
+    do not notice, and all events of 5 ms share the fixed costs of a batch."""
+    aggregation: Literal["none", "low", "medium"] = "medium"
+    """How much the kernel sums up connections: none, low, or medium. Default: medium, where events
+    are first packets, new TCP flags and one in an interval, which is what flows are needed for;
+    with low, also each packet on its way to an endpoint or the network; with none, each packet."""
+    aggregation_interval_s: Annotated[float, Field(ge=0, le=3600)] = 5.0
+    """Seconds after which a connection with traffic is reported again. Default 5, as in Cilium."""
+    aggregation_flags: TcpFlags = ("syn", "fin", "rst")
+    """TCP flag that is reported at once when a connection first shows it; repeatable. Default:
+    those that begin and end connections."""
+    drops: Literal["all", "watched", "off"] = "all"
+    """Which packets dropped by the kernel are reported: all, watched, or off. Default: all, since
+    drops where nobody watches are those nobody finds; watched: only those at observed interfaces
+    and in endpoints' namespaces."""
+    ignored_drop_reasons: DropReasons = DEFAULT_IGNORED
+    """Kernel drop reason that is not reported; repeatable, an empty one for none. Default: those
+    that are no loss to anybody; a reason the kernel does not have does no harm."""
+    attach_method: Literal["auto", "tcx", "clsact"] = "auto"
+    """How programs get on interfaces: auto, tcx, or clsact. Default: auto, which is tcx, whose
+    links end with the process, and clsact filters on kernels before 6.6."""
+    trace_rate_per_cpu: _Rate = 200_000
+    """Packet events per second on each CPU; 0 for no limit. More are withheld and counted. Default
+    200,000: what one CPU can emit without noticeable harm to its traffic."""
+    trace_burst_per_cpu: _Rate = 400_000
+    """Packet events on each CPU that may exceed the rate at once. Default 400,000: two seconds'
+    worth."""
+    drop_rate_per_cpu: _Rate = 20_000
+    """Drop events per second on each CPU; 0 for no limit. More are withheld and counted. Default
+    20,000: tells all about an accident, and little of a flood that is dropped on purpose."""
+    drop_burst_per_cpu: _Rate = 40_000
+    """Drop events on each CPU that may exceed the rate at once. Default 40,000: two seconds'
+    worth."""
+    connections_max: Annotated[int, Field(ge=1, lt=1 << 24)] = 65_536
+    """Connections the kernel remembers, for direction and aggregation. The one idle longest makes
+    room. Default 65,536: some 16 MB of kernel memory."""
+    interfaces_max: Annotated[int, Field(ge=1, lt=1 << 20)] = 4_096
+    """Interfaces, and namespaces, that the kernel side can know. Default 4,096: ten times the pods
+    of a big node."""
+    netns_directory: Path = Path("/run/netns")
+    """Directory of named network namespaces, which become endpoints. Default: that of `ip netns`
+    and of most container runtimes."""
+    netns_namespace: Name = "default"
+    """Kubernetes namespace shown for named network namespaces. Default: "default", where kubectl
+    puts what names none."""
+    endpoints_max: _EndpointCount = 65_535
+    """Endpoints known at once. Default 65,535: the most that the 16 bits in an event can tell
+    apart."""
+    endpoint_grace_s: Annotated[float, Field(ge=0, le=3600)] = 60.0
+    """Seconds for which an endpoint that is gone still gives its addresses a name. Default 60: a
+    connection's last packets come later than the end of its pod."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severity that is logged: debug, info, warning, or error. Default: info, a few lines at
+    start and end."""
+    log_format: Literal["console", "json"] = "console"
+    """Form of the log: console, for people, or json, an object a line. Default: console."""
+    streams_max: _Count = 256
+    """Streams served at once. Default 256: enough for people and dashboards, and a bound for what
+    filters can cost."""
+    streams_per_peer_max: _Count = 64
+    """Streams served at once to one client. Default 64: a quarter of all, so that no client takes
+    all of them."""
+    hooks: HookNames = ()
+    """MODULE:OBJECT of hooks to run events through, in order; repeatable. Default: none, beside
+    those of installed packages."""
+    lost_event_interval_s: Annotated[float, Field(gt=0, le=3600)] = 1.0
+    """Least seconds between two notices of loss in a stream. Default 1, as in Hubble."""
+    shutdown_grace_s: Annotated[float, Field(ge=0, le=3600)] = 5.0
+    """Seconds that streams get to end when the daemon is stopped. Default 5: well below the 30
+    after which Kubernetes kills."""
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if self.live and self.replay is not None:
+            raise ValueError("live and replay: events come from one source, give only one of them")
+        for kind in ("trace", "drop"):
+            if getattr(self, f"{kind}_rate_per_cpu") and not getattr(self, f"{kind}_burst_per_cpu"):
+                raise ValueError(f"{kind}_burst_per_cpu: 0 beside a rate would let nothing pass")
+        return self
+
+
+def load_settings(
+    flags: Mapping[str, object],
+    config: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Settings:
+    """Settings from all places where they may stand.
+
+    Variables of the environment that have the prefix but name no setting are passed over:
+    Kubernetes makes PALOMARD_SERVICE_HOST and the like beside a service of that name.
+
+    Args:
+        flags: field name -> value of those given on the command line; None and () mean not given.
+        config: the settings file; None for `DEFAULT_CONFIG`, if it exists.
+        environment: variables by name; os.environ unless told otherwise.
+
+    Raises:
+        SettingsError: a value is not allowed, a name unknown, or the file cannot be read.
+    """
+    path = DEFAULT_CONFIG if config is None else config
+    variables = os.environ if environment is None else environment
+    try:
+        is_read = config is not None or path.exists()
+        in_file = read_yaml_mapping(path, max_bytes=_CONFIG_BYTES_MAX) if is_read else {}
+    except YamlFileError as error:
+        raise SettingsError(str(error)) from error
+    in_environment = {
+        name: variables[env_name(name)]
+        for name in Settings.model_fields
+        if env_name(name) in variables
+    }
+    on_command_line = {name: value for name, value in flags.items() if value not in (None, ())}
+    sources = {
+        **dict.fromkeys(in_file, f"file {path}"),
+        **{name: f"environment {env_name(name)}" for name in in_environment},
+        **{name: f"flag {flag_name(name)}" for name in on_command_line},
+    }
+    try:
+        return Settings(**{**in_file, **in_environment, **on_command_line})
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_context=False)
+        # A default that depends on another value cannot be made beside a fault: that one is told.
+        lines = [_line(fault, sources) for fault in faults if fault["type"] != _NOT_MADE]
+        raise SettingsError(*lines) from error
+
+
+def flag_name(field: str) -> str:
+    """The flag of a field on the command line."""
+    return "--" + field.replace("_", "-")
+
+
+def env_name(field: str) -> str:
+    """The variable of a field in the environment."""
+    return ENV_PREFIX + field.upper()
+
+
+def _line(fault: ErrorDetails, sources: Mapping[str, str]) -> str:
+    """One fault as text: name, value, where it came from, what is allowed."""
+    allowed = fault["msg"].removeprefix("Value error, ")
+    if not fault["loc"]:
+        return allowed
+    name, *inside = map(str, fault["loc"])
+    where = name + "".join(f"[{part}]" for part in inside)
+    source = sources.get(name, "default")
+    if fault["type"] == "extra_forbidden":
+        close = get_close_matches(name, Settings.model_fields, 1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        return f"{where} (from {source}): there is no such setting{hint}"
+    value = reprlib.repr(fault["input"])
+    return f"{where} is {value} (from {source}): {allowed[:1].lower()}{allowed[1:]}"

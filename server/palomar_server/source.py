@@ -1,0 +1,47 @@
+"""Where payloads come from, as the agent sees it: one interface for live capture and replay.
+
+The agent calls `Source.read` in a loop on its capture thread. What a payload refers to but does not
+carry comes between the batches, before the first payload that needs it.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from palomar_bpf.batch import PayloadBatch
+    from palomar_server.surroundings import Context
+
+
+class End(enum.Enum):
+    """The type of `END` alone, so that type checkers know it when they see it."""
+
+    END = enum.auto()
+
+
+END: Literal[End.END] = End.END
+"""A source has nothing more to give, now or ever. Live capture never says so."""
+
+SourceItem: TypeAlias = "PayloadBatch | Context | Literal[End.END]"
+"""What a source gives; a context object (`surroundings`) is a dict."""
+
+
+class Source(Protocol):
+    """Gives payload batches and context objects in order."""
+
+    def read(self, timeout_s: float | None = None) -> SourceItem | None:
+        """The next item; None after `timeout_s` seconds (None: never) without one, and on `wake`.
+
+        `END` once there is nothing more to come, and again on each call from then on. From one
+        thread only.
+
+        Raises:
+            EventFileError: a recording is damaged from here on.
+        """
+
+    def wake(self) -> None:
+        """Make the read under way, or else the next one, return None at once; from any thread."""
+
+    def close(self) -> None:
+        """Give everything back; reads return `END` from then on. Not while a read is under way."""

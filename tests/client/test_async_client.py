@@ -1,0 +1,86 @@
+import asyncio
+import inspect
+from pathlib import Path
+
+import grpc
+import pytest
+
+import palomar
+from palomar.testing import FakeObserver, make_response
+from palomar_proto.flow.flow_pb2 import Flow
+from palomar_proto.observer.observer_pb2 import GetFlowsResponse, ServerStatusResponse
+
+
+async def flows_of(stream: palomar.AsyncFlowStream) -> list[Flow]:
+    return [flow async for flow in stream]
+
+
+async def test_observe_sends_the_request_and_yields_flows(loss: GetFlowsResponse) -> None:
+    with FakeObserver([make_response(), loss]) as server:
+        async with palomar.AsyncClient(server.target) as client:
+            stream = client.observe(verdict="drop", last=2)
+            flows = await flows_of(stream)
+    assert [flow.Summary for flow in flows] == ["TCP Flags: SYN"]
+    assert stream.lost_events == 7
+    assert server.requests[0].number == 2
+
+
+async def test_leaving_the_block_ends_the_call() -> None:
+    with FakeObserver([make_response()], hold=True) as server:
+        async with palomar.AsyncClient(server.target) as client:
+            async with client.observe(follow=True) as stream:
+                async for _ in stream:
+                    break
+            assert await asyncio.to_thread(server.cancelled.wait, 10)
+
+
+async def test_close_ends_the_stream_without_an_error() -> None:
+    with FakeObserver([make_response()], hold=True) as server:
+        async with palomar.AsyncClient(server.target) as client:
+            stream = client.observe(follow=True)
+            async for _ in stream:
+                stream.close()
+
+
+async def test_cancelled_task_stays_cancelled() -> None:
+    with FakeObserver([make_response()], hold=True) as server:
+        async with palomar.AsyncClient(server.target) as client:
+            stream = client.observe(follow=True)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(flows_of(stream), timeout=0.2)
+
+
+async def test_errors_of_the_stream_come_after_its_flows() -> None:
+    refused = (grpc.StatusCode.INVALID_ARGUMENT, "bad pod")
+    with FakeObserver([make_response()], error=refused) as server:
+        async with palomar.AsyncClient(server.target) as client:
+            stream = aiter(client.observe())
+            assert (await anext(stream)).Summary
+            with pytest.raises(palomar.InvalidRequest, match="bad pod"):
+                await anext(stream)
+
+
+async def test_status_and_health() -> None:
+    status = ServerStatusResponse(num_flows=3)
+    with FakeObserver(status=status) as server:
+        async with palomar.AsyncClient(server.target) as client:
+            assert await client.status() == status
+            assert await client.health() is palomar.Health.SERVING
+    with FakeObserver(health=None) as server:
+        async with palomar.AsyncClient(server.target) as client:
+            assert await client.health() is None
+
+
+async def test_absent_server_is_unavailable(tmp_path: Path) -> None:
+    async with palomar.AsyncClient(f"unix:{tmp_path}/x.sock") as client:
+        with pytest.raises(palomar.ServerUnavailable, match="no such socket"):
+            await client.status()
+
+
+@pytest.mark.parametrize("name", ["__init__", "observe", "stream", "status", "health", "close"])
+def test_both_clients_take_the_same_arguments(name: str) -> None:
+    ours, theirs = (
+        list(inspect.signature(getattr(kind, name)).parameters.items())
+        for kind in (palomar.Client, palomar.AsyncClient)
+    )
+    assert ours == theirs

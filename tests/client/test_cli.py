@@ -1,0 +1,121 @@
+"""How a run of the tool ends, in this process and as a program of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import grpc
+import pytest
+from click.testing import CliRunner, Result
+
+from palomar.cli import cli
+from palomar.testing import FakeObserver, make_response
+
+PALOMAR = (sys.executable, "-m", "palomar")
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, arguments)
+
+
+def test_done_is_0() -> None:
+    with FakeObserver([make_response()]) as server:
+        ended = run("observe", "--server", server.target)
+    assert (ended.exit_code, ended.stderr) == (0, "")
+
+
+def test_absent_server_is_1_and_one_line_that_says_what_to_do(tmp_path: Path) -> None:
+    for command in ("observe", "status"):
+        ended = run(command, "--server", f"unix:{tmp_path}/x.sock")
+        assert ended.exit_code == 1
+        assert ended.stdout == ""
+        assert ended.stderr.count("\n") == 1
+        assert f"unix:{tmp_path}/x.sock" in ended.stderr
+        assert "is palomard running?" in ended.stderr
+
+
+def test_debug_adds_the_traceback(tmp_path: Path) -> None:
+    ended = run("observe", "-D", "--server", f"unix:{tmp_path}/x.sock")
+    assert ended.exit_code == 1
+    assert "Traceback" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("nope",), ("observe", "--nope"), ("observe", "extra"), ("observe", "--verdict", "nope"),
+     ("observe", "--server", "nonsense"), ("observe", "--since", "bad"),
+     ("observe", "-f", "-o", "table"), ("observe", "--timeout", "5"), ("status", "-o", "yaml")],
+)  # fmt: skip
+def test_wrong_arguments_are_2(arguments: tuple[str, ...]) -> None:
+    ended = run(*arguments)
+    assert ended.exit_code == 2
+    assert "Usage:" in ended.stderr
+
+
+def test_error_of_the_server_comes_after_what_had_arrived() -> None:
+    with FakeObserver(
+        [make_response()], error=(grpc.StatusCode.INTERNAL, "inter\x1bnal")
+    ) as server:
+        ended = run("observe", "--server", server.target)
+    assert ended.exit_code == 1
+    assert ended.stdout.count("\n") == 1
+    assert "inter^[nal" in ended.stderr
+
+
+def test_help_names_every_command() -> None:
+    ended = run("--help")
+    assert all(command in ended.stdout for command in ("observe", "status", "version"))
+
+
+def test_module_runs_as_a_program(plain_environment: dict[str, str]) -> None:
+    with FakeObserver([make_response(), make_response()]) as server:
+        ended = subprocess.run(
+            [*PALOMAR, "observe", "-o", "json"],
+            env=plain_environment | {"PALOMAR_SERVER": server.target},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert [json.loads(line)["flow"]["verdict"] for line in ended.stdout.splitlines()] == [
+        "FORWARDED"
+    ] * 2
+
+
+@pytest.mark.parametrize("follow", [[], ["-f"]], ids=["all", "follow"])
+def test_reader_that_goes_away_is_no_error(
+    plain_environment: dict[str, str], follow: list[str]
+) -> None:
+    with FakeObserver([make_response()] * 3000) as server:
+        program = subprocess.Popen(
+            [*PALOMAR, "observe", *follow, "--server", server.target],
+            env=plain_environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert program.stdout is not None
+        assert program.stderr is not None
+        assert b"FORWARDED" in program.stdout.readline()
+        program.stdout.close()
+        errors = program.stderr.read()
+        program.stderr.close()
+        assert (program.wait(timeout=30), errors) == (0, b"")
+
+
+def test_ctrl_c_ends_a_followed_stream_quietly(plain_environment: dict[str, str]) -> None:
+    with FakeObserver([make_response()], hold=True) as server:
+        program = subprocess.Popen(
+            [*PALOMAR, "observe", "-f", "--server", server.target],
+            env=plain_environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert program.stdout is not None
+        assert b"FORWARDED" in program.stdout.readline()
+        os.kill(program.pid, signal.SIGINT)
+        output, errors = program.communicate(timeout=30)
+    assert (program.returncode, output, errors) == (0, b"", b"")

@@ -1,0 +1,131 @@
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+
+import palomar
+from palomar.testing import FakeObserver, make_response
+from palomar_proto.observer.observer_pb2 import GetFlowsResponse, ServerStatusResponse
+
+if TYPE_CHECKING:
+    from palomar_proto.flow.flow_pb2 import LostEvent
+    from palomar_proto.relay.relay_pb2 import NodeStatusEvent
+
+
+def test_observe_sends_the_request_and_yields_flows() -> None:
+    answers = [make_response(), make_response(Summary="UDP")]
+    with FakeObserver(answers) as server, palomar.Client(server.target) as client:
+        flows = list(client.observe(verdict="drop", last=2))
+    assert [flow.Summary for flow in flows] == ["TCP Flags: SYN", "UDP"]
+    assert server.requests[0].number == 2
+    assert server.requests[0].whitelist[0].verdict == [2]
+
+
+def test_network_addresses_work_as_sockets_do() -> None:
+    with (
+        FakeObserver([make_response()], loopback=True) as server,
+        palomar.Client(server.target) as client,
+    ):
+        assert len(list(client.observe())) == 1
+
+
+def test_losses_are_counted_and_passed_on(
+    loss: GetFlowsResponse, nodes_down: GetFlowsResponse
+) -> None:
+    losses: list[LostEvent] = []
+    nodes: list[NodeStatusEvent] = []
+    with (
+        FakeObserver([make_response(), loss, nodes_down, loss]) as server,
+        palomar.Client(server.target) as client,
+    ):
+        stream = client.observe(on_lost=losses.append, on_node_status=nodes.append)
+        assert len(list(stream)) == 1
+    assert stream.lost_events == 14
+    assert losses == [loss.lost_events] * 2
+    assert nodes == [nodes_down.node_status]
+
+
+def test_responses_yield_everything_in_order(
+    loss: GetFlowsResponse, nodes_down: GetFlowsResponse
+) -> None:
+    answers = [nodes_down, make_response(), loss]
+    with FakeObserver(answers) as server, palomar.Client(server.target) as client:
+        assert list(client.observe().responses()) == answers
+
+
+def test_leaving_the_block_ends_the_call() -> None:
+    with (
+        FakeObserver([make_response()], hold=True) as server,
+        palomar.Client(server.target) as client,
+    ):
+        with client.observe(follow=True) as stream:
+            assert next(iter(stream)).Summary
+        assert server.cancelled.wait(timeout=10)
+
+
+def test_close_from_another_thread_ends_the_stream() -> None:
+    with (
+        FakeObserver([make_response()], hold=True) as server,
+        palomar.Client(server.target) as client,
+    ):
+        stream = client.observe(follow=True)
+        for _ in stream:
+            threading.Thread(target=stream.close).start()
+    assert server.cancelled.wait(timeout=10)
+
+
+def test_errors_of_the_stream_come_after_its_flows() -> None:
+    refused = (grpc.StatusCode.INVALID_ARGUMENT, "bad pod")
+    with (
+        FakeObserver([make_response()], error=refused) as server,
+        palomar.Client(server.target) as client,
+    ):
+        stream = iter(client.observe())
+        assert next(stream).Summary
+        with pytest.raises(palomar.InvalidRequest, match="bad pod"):
+            next(stream)
+
+
+def test_stream_that_the_server_cancels_just_ends() -> None:
+    with (
+        FakeObserver([make_response()], error=(grpc.StatusCode.CANCELLED, "bye")) as server,
+        palomar.Client(server.target) as client,
+    ):
+        assert len(list(client.observe())) == 1
+
+
+def test_status_and_health() -> None:
+    status = ServerStatusResponse(num_flows=3, max_flows=7)
+    with FakeObserver(status=status) as server, palomar.Client(server.target) as client:
+        assert client.status() == status
+        assert client.health() is palomar.Health.SERVING
+        assert client.server == server.target
+
+
+def test_server_without_health_check_has_none() -> None:
+    with FakeObserver(health=None) as server, palomar.Client(server.target) as client:
+        assert client.health() is None
+
+
+def test_bad_filter_is_refused_before_any_call() -> None:
+    with (
+        palomar.Client("localhost:1") as client,
+        pytest.raises(palomar.InvalidRequest, match="nope"),
+    ):
+        client.observe(verdict="nope")
+
+
+def test_absent_server_is_unavailable(tmp_path: Path) -> None:
+    with palomar.Client(f"unix:{tmp_path}/x.sock") as client:
+        with pytest.raises(palomar.ServerUnavailable, match="no such socket"):
+            client.status()
+        with pytest.raises(palomar.ServerUnavailable, match="no such socket"):
+            list(client.observe())
+
+
+def test_close_may_be_called_twice() -> None:
+    client = palomar.Client("localhost:1")
+    client.close()
+    client.close()

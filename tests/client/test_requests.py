@@ -1,0 +1,101 @@
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from palomar.errors import InvalidRequest
+from palomar.filters import Filter
+from palomar.requests import NUMBER_MAX, Selection, flows_request, keyword_request
+from palomar_proto.flow.flow_pb2 import DROPPED, FlowFilter
+from palomar_proto.observer.observer_pb2 import GetFlowsRequest
+
+NOW_NS = 1_700_000_000 * 10**9
+
+
+def request(*filters: Any, exclude: Any = (), **keywords: Any) -> GetFlowsRequest:
+    return keyword_request(filters, exclude, NOW_NS, **keywords)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "number"),
+    [
+        ({}, 20),
+        ({"last": 5}, 5),
+        ({"first": 5}, 5),
+        ({"all": True}, NUMBER_MAX),
+        ({"follow": True}, 0),
+        ({"follow": True, "last": 2}, 2),
+        ({"follow": True, "all": True}, NUMBER_MAX),
+        ({"since": "5m"}, 0),
+        ({"since": "5m", "last": 3}, 3),
+        ({"since": "5m", "all": True}, 0),
+        ({"until": "5m"}, NUMBER_MAX),
+        ({"until": "5m", "follow": True}, 0),
+    ],
+)
+def test_number_of_flows(keywords: dict[str, Any], number: int) -> None:
+    assert request(**keywords).number == number
+
+
+@pytest.mark.parametrize(
+    "keywords",
+    [{"first": 1, "last": 1}, {"first": 1, "all": True}, {"last": 1, "all": True},
+     {"first": 1, "follow": True}],
+)  # fmt: skip
+def test_selections_that_exclude_each_other_are_refused(keywords: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest, match="cannot be combined"):
+        request(**keywords)
+
+
+def test_negative_and_too_large_numbers_are_refused() -> None:
+    for number in (-1, 2**64):
+        with pytest.raises(InvalidRequest, match=str(number)):
+            Selection(last=number)
+
+
+def test_times_are_nanosecond_timestamps() -> None:
+    made = request(since=timedelta(minutes=5), until="2024-03-05T10:20:30.123456789Z")
+    assert (made.since.seconds, made.since.nanos) == (1_699_999_700, 0)
+    assert made.until.nanos == 123456789
+
+
+def test_until_is_left_out_when_following_but_still_read() -> None:
+    assert not request(until="5m", follow=True).HasField("until")
+    with pytest.raises(InvalidRequest, match="nonsense"):
+        request(until="nonsense", follow=True)
+
+
+def test_fields_become_a_mask_and_none_asks_for_all() -> None:
+    assert list(request(fields=["uuid", "source.pod_name"]).field_mask.paths) == [
+        "uuid",
+        "source.pod_name",
+    ]
+    assert not request().HasField("field_mask")
+
+
+def test_keywords_objects_and_messages_select_the_same() -> None:
+    by_keyword = request(verdict="drop")
+    assert by_keyword == request(Filter(verdict="drop"))
+    assert by_keyword == request(FlowFilter(verdict=[DROPPED]))
+    assert list(by_keyword.whitelist) == [FlowFilter(verdict=[DROPPED])]
+
+
+def test_exclusions_go_to_the_blacklist() -> None:
+    made = request(exclude=[Filter(port=53), FlowFilter(verdict=[DROPPED])])
+    assert len(made.blacklist) == 3
+    assert not made.whitelist
+
+
+def test_filters_come_one_way() -> None:
+    with pytest.raises(InvalidRequest, match="pod"):
+        request(Filter(port=53), pod="x")
+
+
+def test_unknown_keyword_is_a_type_error() -> None:
+    with pytest.raises(TypeError, match="'pot' is no keyword"):
+        request(pot="x")
+
+
+def test_flows_request_takes_ready_messages() -> None:
+    made = flows_request(Selection(first=3), [FlowFilter()], [], NOW_NS)
+    assert (made.number, made.first, list(made.whitelist)) == (3, True, [FlowFilter()])

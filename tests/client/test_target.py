@@ -1,0 +1,61 @@
+import socket
+from pathlib import Path
+
+import pytest
+
+from palomar.errors import InvalidRequest
+from palomar.target import DEFAULT_SERVER, parse_target
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "path"),
+    [
+        ("unix:/run/x.sock", "unix:/run/x.sock", "/run/x.sock"),
+        ("unix:///run/x.sock", "unix:/run/x.sock", "/run/x.sock"),
+        ("unix:x.sock", "unix:x.sock", "x.sock"),
+        ("/run/x.sock", "unix:/run/x.sock", "/run/x.sock"),
+        ("localhost:4245", "localhost:4245", ""),
+        ("[::1]:4245", "[::1]:4245", ""),
+    ],
+)
+def test_known_forms(text: str, address: str, path: str) -> None:
+    target = parse_target(text)
+    assert (target.text, target.address, target.socket_path) == (text, address, path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["localhost", "localhost:", "localhost:0", "localhost:65536", ":4245", "::1:4245", "unix:",
+     "unix://", "http://x:1", "a b:1", "unix:/" + "x" * 107],
+)  # fmt: skip
+def test_other_forms_are_refused(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="server"):
+        parse_target(text)
+
+
+def test_longest_socket_path_is_taken() -> None:
+    assert parse_target("unix:/" + "x" * 106).socket_path
+
+
+def test_environment_names_the_server_when_nothing_else_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert parse_target().text == DEFAULT_SERVER
+    monkeypatch.setenv("PALOMAR_SERVER", "relay:4245")
+    assert parse_target().text == "relay:4245"
+    assert parse_target("other:1").text == "other:1"
+
+
+def test_refusal_tells_an_absent_socket_from_a_deaf_one(tmp_path: Path) -> None:
+    path = tmp_path / "x.sock"
+    target = parse_target(f"unix:{path}")
+    assert "no such socket" in target.refusal("")
+    with socket.socket(socket.AF_UNIX) as deaf:
+        deaf.bind(str(path))
+    assert "nothing listens" in target.refusal("")
+
+
+def test_refusal_of_a_network_address_is_the_last_reason() -> None:
+    details = "failed to connect to all addresses; last error: UNKNOWN: ipv4:1.2.3.4:5: refused"
+    assert parse_target("h:1").refusal(details) == "refused"
+    assert parse_target("h:1").refusal("") == "no answer"

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from palomar_server import cursor as cursor_module
+from palomar_server.cursor import Cursor
+from palomar_server.filters.compiled import CompiledFilter
+from palomar_server.ring import Ring
+from palomar_server.table import Kind
+from palomar_server.testing import flow_rows, lost_row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from palomar_server.table import Mask, Rows
+
+
+class Selected(CompiledFilter):
+    """Rows whose source port is a multiple of a number, and loss notices."""
+
+    def __init__(self, every: int = 1, before: Callable[[], object] = lambda: None) -> None:
+        self._every = every
+        self._before = before
+
+    def mask(self, rows: Rows) -> Mask:
+        self._before()
+        mask: Mask = rows["source_port"] % self._every == 0
+        mask |= rows["kind"] == Kind.LOST
+        return mask
+
+
+def ring_of(count: int, capacity: int = 15) -> Ring:
+    """Flows whose source port is their sequence number, modulo 2^16, and whose time as well."""
+    ring = Ring(capacity)
+    numbers = np.arange(count) & 0xFFFF
+    ring.append(flow_rows(count, source_port=numbers, time_ns=numbers))
+    return ring
+
+
+def read_all(cursor: Cursor, ring: Ring) -> tuple[list[int], int]:
+    sequences: list[int] = []
+    lost = 0
+    while cursor.position < ring.next:
+        found = cursor.read(ring.next)
+        assert [number & 0xFFFF for number in found.sequences] == (
+            found.rows["source_port"].tolist()
+        )
+        sequences += found.sequences
+        lost += found.lost
+    return sequences, lost
+
+
+def test_a_read_selects_and_moves_on() -> None:
+    ring = ring_of(10)
+    cursor = Cursor(ring, Selected(every=3), 2)
+    found = cursor.read(ring.next)
+    assert (found.sequences, found.lost, cursor.position) == ([3, 6, 9], 0, 10)
+    assert cursor.read(ring.next).sequences == []
+
+
+def test_a_read_ends_where_it_is_told_to() -> None:
+    ring = ring_of(10)
+    cursor = Cursor(ring, Selected(), 2)
+    assert cursor.read(5).sequences == [2, 3, 4]
+    assert cursor.position == 5
+
+
+def test_rows_are_copies() -> None:
+    ring = ring_of(3)
+    found = Cursor(ring, Selected(), 0).read(3)
+    ring.append(flow_rows(15))
+    assert found.rows["source_port"].tolist() == [0, 1, 2]
+
+
+def test_since_and_until_are_inclusive() -> None:
+    ring = ring_of(10)
+    cursor = Cursor(ring, Selected(), 0, since_ns=3, until_ns=5)
+    assert read_all(cursor, ring) == ([3, 4, 5], 0)
+
+
+def test_times_need_not_be_in_order() -> None:
+    ring = Ring(15)
+    ring.append(flow_rows(5, time_ns=[5, 1, 4, 2, 3], source_port=range(5)))
+    assert read_all(Cursor(ring, Selected(), 0, since_ns=3), ring) == ([0, 2, 4], 0)
+
+
+def test_loss_notices_are_selected_whatever_the_time() -> None:
+    ring = Ring(15)
+    ring.append(np.concatenate((lost_row(time_ns=1), flow_rows(1, time_ns=5))), {0: b"x"})
+    cursor = Cursor(ring, Selected(), 0, since_ns=5, until_ns=5)
+    assert cursor.read(2).sequences == [0, 1]
+    cursor = Cursor(ring, Selected(), 0, since_ns=0, until_ns=0)
+    assert cursor.read(2).sequences == [0]
+
+
+def test_the_largest_times_of_a_request_can_be_asked_for() -> None:
+    ring = ring_of(3)
+    cursor = Cursor(ring, Selected(), 0, since_ns=0, until_ns=2**64 - 1)
+    assert read_all(cursor, ring) == ([0, 1, 2], 0)
+
+
+def test_a_long_stretch_is_looked_at_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cursor_module, "SCAN_ROWS_MAX", 4)
+    ring = ring_of(10)
+    cursor = Cursor(ring, Selected(), 0)
+    assert [cursor.read(10).sequences for _ in range(3)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+def test_what_the_writer_took_before_the_read_is_lost() -> None:
+    ring = ring_of(10, capacity=7)
+    found = Cursor(ring, Selected(every=5), 1).read(ring.next)
+    assert (found.sequences, found.lost) == ([5], 2)
+
+
+def test_nothing_behind_the_end_of_a_read_counts_as_lost() -> None:
+    ring = ring_of(5, capacity=7)
+    cursor = Cursor(ring, Selected(), 2)
+    ring.append(flow_rows(100))
+    found = cursor.read(5)
+    assert (found.sequences, found.lost, cursor.position) == ([], 3, 5)
+    found = cursor.read(ring.next)
+    assert (found.lost, len(found.sequences), cursor.position) == (93, 7, 105)
+
+
+@pytest.mark.parametrize(("taken", "left", "lost"), [(3, [3, 4, 5, 6], 3), (7, [], 7), (50, [], 7)])
+def test_rows_the_writer_takes_during_the_read_are_lost_and_not_torn(
+    taken: int, left: list[int], lost: int
+) -> None:
+    ring = ring_of(7, capacity=7)
+
+    def write() -> None:
+        if ring.next == 7:
+            ring.append(flow_rows(taken, source_port=99))
+
+    cursor = Cursor(ring, Selected(before=write), 0)
+    found = cursor.read(7)
+    assert (found.sequences, found.lost, cursor.position) == (left, lost, 7)
+    assert found.rows["source_port"].tolist() == left
+
+
+@given(st.lists(st.integers(0, 12), max_size=20), st.lists(st.booleans(), max_size=20))
+def test_every_event_is_seen_or_counted_as_lost(counts: list[int], reads: list[bool]) -> None:
+    ring = Ring(7)
+    cursor = Cursor(ring, Selected(), 0)
+    seen = lost = 0
+    for count, read in zip(counts, [*reads, *[False] * 20], strict=False):
+        ring.append(flow_rows(count, source_port=np.arange(ring.next, ring.next + count)))
+        if read:
+            sequences, missed = read_all(cursor, ring)
+            seen, lost = seen + len(sequences), lost + missed
+    sequences, missed = read_all(cursor, ring)
+    assert seen + len(sequences) + lost + missed == ring.next
+
+
+@pytest.mark.parametrize(("flows", "first"), [(1, 12), (2, 9), (4, 3), (5, 0), (2**64 - 1, 0)])
+def test_rewinding_counts_selected_flows(flows: int, first: int) -> None:
+    ring = ring_of(14)
+    cursor = Cursor(ring, Selected(every=3), ring.next)
+    cursor.rewind(flows)
+    assert cursor.position == first
+
+
+def test_rewinding_over_the_wrap_stops_at_the_oldest_row() -> None:
+    ring = ring_of(40, capacity=15)
+    cursor = Cursor(ring, Selected(every=10), ring.next)
+    cursor.rewind(1)
+    assert cursor.position == 30
+    cursor = Cursor(ring, Selected(every=10), ring.next)
+    cursor.rewind(2)
+    assert cursor.position == ring.oldest == 25
+
+
+def test_rewinding_does_not_count_loss_notices() -> None:
+    ring = Ring(15)
+    for _ in range(3):
+        ring.append(np.concatenate((flow_rows(1), lost_row())), {1: b"x"})
+    cursor = Cursor(ring, Selected(), ring.next)
+    cursor.rewind(2)
+    assert cursor.position == 2
+
+
+def test_rewinding_an_empty_ring_stays() -> None:
+    cursor = Cursor(Ring(7), Selected(), 0)
+    cursor.rewind(3)
+    assert cursor.position == 0
+
+
+@pytest.mark.parametrize("flows", [1, 2, 3, 4])
+def test_sparse_flows_are_found_far_back(flows: int) -> None:
+    ring = ring_of(65_535, capacity=65_535)
+    cursor = Cursor(ring, Selected(every=20_000), ring.next)
+    cursor.rewind(flows)
+    assert cursor.position == 80_000 - flows * 20_000
+    assert read_all(cursor, ring) == ([80_000 - back * 20_000 for back in range(flows, 0, -1)], 0)

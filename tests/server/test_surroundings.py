@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from palomar_proto.palomar.v1 import drop_reason_pb2
+from palomar_server.address import parse_address
+from palomar_server.endpoints import Endpoint, EndpointTable
+from palomar_server.surroundings import DropSite, Interface, Surroundings
+
+POD = {
+    "at_ns": 5,
+    "addresses": ["10.0.0.1"],
+    "id": 7,
+    "identity": 1000,
+    "namespace": "shop",
+    "pod_name": "cart-0",
+    "cluster_name": "default",
+    "labels": ["k8s:app=cart"],
+    "workloads": [["cart", "StatefulSet"]],
+}
+
+
+@pytest.fixture
+def surroundings() -> Surroundings:
+    return Surroundings(EndpointTable(grace_ns=10))
+
+
+def row_of(surroundings: Surroundings, address: str, time_ns: int) -> int:
+    hi, lo = parse_address(address)
+    columns = (np.array([number], np.uint64) for number in (hi, lo, time_ns))
+    return int(surroundings.endpoints.rows_at(*columns)[0])
+
+
+def link(surroundings: Surroundings, *ifindexes: int) -> list[Interface]:
+    rows = surroundings.link_rows(np.array(ifindexes, np.uint32))
+    return [surroundings.interfaces.value(row) for row in rows.tolist()]
+
+
+def test_an_endpoint_comes_and_goes(surroundings: Surroundings) -> None:
+    surroundings.apply({"endpoints": {"netns:cart": POD}})
+    row = row_of(surroundings, "10.0.0.1", 6)
+    assert surroundings.endpoints.endpoint(row) == Endpoint(
+        id=7,
+        identity=1000,
+        namespace="shop",
+        pod_name="cart-0",
+        cluster_name="default",
+        labels=("k8s:app=cart",),
+        workloads=(("cart", "StatefulSet"),),
+    )
+    surroundings.apply({"endpoints": {"netns:cart": {"removed_ns": 20}}})
+    assert row_of(surroundings, "10.0.0.1", 29) == row
+    assert row_of(surroundings, "10.0.0.1", 30) == 0
+
+
+def test_rows_are_used_again_before_the_oldest_flow() -> None:
+    surroundings = Surroundings(EndpointTable(rows_max=1, grace_ns=10))
+    surroundings.apply({"endpoints": {"a": POD}})
+    surroundings.apply({"endpoints": {"a": {"removed_ns": 20}}})
+    surroundings.apply({"endpoints": {"b": {**POD, "at_ns": 50}}}, oldest_ns=40)
+    assert row_of(surroundings, "10.0.0.1", 50) == 1
+
+
+def test_what_json_makes_of_a_context_is_understood(surroundings: Surroundings) -> None:
+    context = {
+        "node_name": "default/node",
+        "boot_offset_ns": 123,
+        "reasons": {2: "NO_SOCKET"},
+        "symbols": {0xFFFF_FFFF_8000_0000: "nft_do_chain"},
+        "links": {3: "eth0", 4: None},
+        "endpoints": {"a": POD},
+        "of a later version": [1],
+    }
+    surroundings.apply(json.loads(json.dumps(context)))
+    assert surroundings.boot_offset_ns == 123
+    site = surroundings.drop_sites.value(surroundings.drop_site(0xFFFF_FFFF_8000_0000, 2))
+    assert site == DropSite("NO_SOCKET", "nft_do_chain")
+    assert link(surroundings, 3) == [Interface(3, "eth0")]
+
+
+def test_an_empty_context_changes_nothing(surroundings: Surroundings) -> None:
+    surroundings.apply({"boot_offset_ns": 5})
+    surroundings.apply({})
+    assert surroundings.boot_offset_ns == 5
+
+
+@pytest.mark.parametrize(
+    ("context", "where"),
+    [
+        ({"boot_offset_ns": "x"}, "boot_offset_ns"),
+        ({"boot_offset_ns": float("inf")}, "boot_offset_ns"),
+        ({"reasons": {"x": "NAME"}}, "reasons"),
+        ({"symbols": []}, "symbols"),
+        ({"links": {"x": "eth0"}}, "links"),
+        ({"endpoints": 1}, "endpoints"),
+        ({"endpoints": {"web": None}}, r"endpoints\['web'\]"),
+        ({"endpoints": {"web": {}}}, r"endpoints\['web'\]"),
+        ({"endpoints": {"web": {**POD, "addresses": ["x"]}}}, r"endpoints\['web'\]"),
+        ({"endpoints": {"web": {**POD, "identity": 1 << 32}}}, r"endpoints\['web'\]"),
+        ({"endpoints": {"web": {**POD, "identity": -1}}}, r"endpoints\['web'\]"),
+        ({"endpoints": {"web": {**POD, "id": 65_536}}}, r"endpoints\['web'\]"),
+        ({"endpoints": {"web": {**POD, "at_ns": -1}}}, r"endpoints\['web'\]"),
+        ({"endpoints": {"web": {**POD, "workloads": ["cart"]}}}, r"endpoints\['web'\]"),
+        ({"endpoints": {"web": {"removed_ns": 1 << 63}}}, r"endpoints\['web'\]"),
+    ],
+)
+def test_a_wrong_value_is_named_and_leaves_the_table_whole(
+    surroundings: Surroundings, context: dict[str, Any], where: str
+) -> None:
+    with pytest.raises(ValueError, match=where):
+        surroundings.apply(context)
+    assert len(surroundings.endpoints) == 1
+    assert row_of(surroundings, "10.0.0.1", 6) == 0
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=6,
+)
+FIELDS = st.sampled_from([*POD, "removed_ns"])
+
+
+@settings(max_examples=50)
+@given(
+    st.dictionaries(
+        st.sampled_from(["boot_offset_ns", "reasons", "symbols", "links", "endpoints"]),
+        JSON | st.dictionaries(st.text(max_size=2), st.dictionaries(FIELDS, JSON), max_size=2),
+    )
+)
+def test_whatever_a_context_holds_only_value_errors_come_of_it(context: dict[str, Any]) -> None:
+    surroundings = Surroundings(EndpointTable())
+    try:
+        surroundings.apply(context)
+    except ValueError:
+        pass
+    row_of(surroundings, "10.0.0.1", 6)
+
+
+def test_kernel_reasons_become_stable_numbers(surroundings: Surroundings) -> None:
+    surroundings.apply({"reasons": {2: "NETFILTER_DROP", 3: "BRAND_NEW_REASON"}})
+    assert surroundings.drop_reason(2) == 1000 + drop_reason_pb2.NETFILTER_DROP
+    assert surroundings.drop_reason(3) == 1000 + drop_reason_pb2.KERNEL_OTHER
+    assert surroundings.drop_reason(4) == 1000 + drop_reason_pb2.KERNEL_OTHER
+    assert surroundings.drop_reason(0) == 1000 + drop_reason_pb2.KERNEL_UNKNOWN
+
+
+def test_a_reason_without_name_keeps_its_number(surroundings: Surroundings) -> None:
+    assert surroundings.drop_sites.value(surroundings.drop_site(0, 77)) == DropSite("reason 77", "")
+    assert surroundings.drop_sites.value(surroundings.drop_site(0, 0)) == DropSite("", "")
+
+
+def test_a_function_is_looked_up_once_and_reported_once() -> None:
+    asked: list[int] = []
+
+    def find(address: int) -> str:
+        asked.append(address)
+        return "nft_do_chain" if address == 1 else ""
+
+    surroundings = Surroundings(EndpointTable(), find)
+    for address in (1, 1, 2, 2, 0):
+        surroundings.drop_site(address, 0)
+    assert asked == [1, 2]
+    assert surroundings.take_fresh_symbols() == {"1": "nft_do_chain"}
+    assert surroundings.take_fresh_symbols() == {}
+
+
+def test_functions_of_a_recording_need_no_look_up(surroundings: Surroundings) -> None:
+    surroundings.apply({"symbols": {"1": "nft_do_chain"}})
+    site = surroundings.drop_sites.value(surroundings.drop_site(1, 0))
+    assert site.function == "nft_do_chain"
+    assert surroundings.take_fresh_symbols() == {}
+
+
+def test_links_have_the_name_of_their_time(surroundings: Surroundings) -> None:
+    assert link(surroundings, 0, 3) == [Interface(0, ""), Interface(3, "")]
+    surroundings.apply({"links": {"3": "eth0"}})
+    before = surroundings.link_rows(np.array([3], np.uint32))
+    surroundings.apply({"links": {"3": "lan0"}})
+    assert link(surroundings, 3, 3) == [Interface(3, "lan0")] * 2
+    assert surroundings.interfaces.value(int(before[0])).name == "eth0"
+    surroundings.apply({"links": {"3": None}})
+    assert link(surroundings, 3) == [Interface(3, "")]
+
+
+@pytest.mark.parametrize("ifindex", [1, 65_534, 65_535, 65_536, 2**32 - 1])
+def test_every_ifindex_is_told_from_its_neighbours(
+    surroundings: Surroundings, ifindex: int
+) -> None:
+    surroundings.apply({"links": {str(ifindex): "this", str(ifindex - 1): "lower"}})
+    for _ in range(2):
+        found = link(surroundings, ifindex, 0, ifindex, ifindex - 1)
+        assert [one.name for one in found[:3]] == ["this", "", "this"]
+        assert found[3].name == ("lower" if ifindex > 1 else "")
+
+
+def test_a_full_interface_table_names_no_more_links(surroundings: Surroundings) -> None:
+    surroundings.interfaces._rows_max = 1
+    assert link(surroundings, 1, 2, 2) == [Interface(1, ""), Interface(0, ""), Interface(0, "")]
+    assert surroundings.interfaces.refused == 1
