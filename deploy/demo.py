@@ -42,10 +42,10 @@ def palomard(*arguments: str, socket: Path) -> Iterator[None]:
     """Run palomard until the context ends; its log shows only if it fails."""
     command = [str(BIN / "palomard"), "--socket", str(socket), *arguments]
     with tempfile.TemporaryFile("w+") as output:
-        daemon = subprocess.Popen(command, stdout=output, stderr=output)  # noqa: S603 - our own
+        daemon = subprocess.Popen(command, stdout=output, stderr=output)
         try:
             deadline_s = time.monotonic() + START_TIMEOUT_S
-            while subprocess.run(  # noqa: S603 - our own
+            while subprocess.run(
                 [str(BIN / "palomar"), "status", "--server", f"unix:{socket}"],
                 capture_output=True,
                 check=False,
@@ -84,7 +84,7 @@ def show(*arguments: str, socket: Path) -> str:
     """Run palomar, print the command and what it says, and return that."""
     command = ["palomar", *arguments]
     print(f"\n$ {shlex.join(command)}", flush=True)
-    done = subprocess.run(  # noqa: S603 - our own
+    done = subprocess.run(
         [str(BIN / "palomar"), *arguments, "--server", f"unix:{socket}"],
         check=True,
         capture_output=True,

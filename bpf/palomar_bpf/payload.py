@@ -1,6 +1,6 @@
 """Layouts of monitor messages: the part both the kernel side and the decoder must agree on.
 
-The heads are Cilium's (its bpf/lib/drop.h and trace.h); all numbers are in native byte order. Byte 15
+The heads are Cilium's (bpf/lib/drop.h, trace.h); all numbers are in native byte order. Byte 15
 of a head, `ext_version`, exists for downstream extensions: palomar's own messages carry
 `EXT_VERSION` there and `EXTENSION` between the head and the packet bytes.
 

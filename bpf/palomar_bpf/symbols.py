@@ -37,13 +37,12 @@ class KernelSymbols:
 
     def __init__(self, path: Path = KALLSYMS) -> None:
         addresses, ends, names = _read(path)
-        # Several names for one address: the first one listed, which is where the kernel's own
-        # lookup ends up as well.
+        # Of several names for one address the first one listed stands.
         self._addresses, first = np.unique(np.frombuffer(addresses, np.uint64), return_index=True)
         end = np.frombuffer(ends, np.uint32)
         start = np.concatenate((np.zeros(min(1, len(end)), np.uint32), end[:-1]))
         self._starts, self._ends = start[first], end[first]
-        self._names = bytes(names)
+        self._names = names
 
     def __len__(self) -> int:
         return len(self._addresses)

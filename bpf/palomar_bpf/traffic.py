@@ -22,6 +22,9 @@ import time
 TIMEOUT_S = 0.6
 """How long a client waits: long enough for this machine, short enough for a demo of a drop."""
 
+FLOOD_PAYLOAD = bytes(100)
+"""Makes a packet longer than the 128 bytes that events carry."""
+
 _ECHO_REQUEST_IPV4, _ECHO_REQUEST_IPV6 = 8, 128
 
 
@@ -107,7 +110,7 @@ def flood(host: str, port: int, rate: int, duration_s: float) -> int:
         while (elapsed_s := time.monotonic() - started_s) < duration_s:
             for _ in range(int(elapsed_s * rate) - sent):
                 try:
-                    sock.send(b"flood")
+                    sock.send(FLOOD_PAYLOAD)
                 except ConnectionRefusedError:
                     # The answer to an earlier datagram; this one was not sent.
                     continue

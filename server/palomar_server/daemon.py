@@ -114,6 +114,8 @@ class Daemon:
         settings = self._settings
         if settings.replay is not None:
             return ReplaySource(settings.replay, settings.speed)
+        if not settings.live:
+            raise ValueError("nothing to observe: --no-live needs a recording, give --replay FILE")
         endpoints = LocalEndpoints(
             inventory,
             cluster_name=settings.cluster_name,

@@ -113,6 +113,7 @@ class GrpcServer:
         self._socket_mode = socket_mode
         self._listen = listen
         self._lock: int | None = None
+        self._bound = False
         self._server: grpc.aio.Server | None = None
         self._health = health_aio.HealthServicer()
         self.port: int | None = None
@@ -150,6 +151,7 @@ class GrpcServer:
         umask = os.umask(0o177)
         try:
             _bind(server, f"unix:{self._socket}")
+            self._bound = True
             if self._listen:
                 self.port = _bind(server, self._listen)
         finally:
@@ -188,8 +190,11 @@ class GrpcServer:
             await self._health.enter_graceful_shutdown()
             await self._server.stop(grace_s)
             self._server = None
-        if self._lock is not None:
+        if self._bound:
+            # Only then is what lies there our socket, and not a file of somebody else.
             self._socket.unlink(missing_ok=True)
+            self._bound = False
+        if self._lock is not None:
             # The lock file stays: removing it would let two daemons hold locks on two files.
             os.close(self._lock)
             self._lock = None

@@ -17,7 +17,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import ErrorDetails
 
 from palomar_bpf.reasons import DEFAULT_IGNORED
-from palomar_bpf.reasons import DEFAULT_IGNORED
 from palomar_server.setting_types import (
     DropReasons,
     FileMode,

@@ -231,6 +231,7 @@ class Core:
         capacity: rows of the ring.
         endpoints: the endpoint table; an empty one by default.
         names: DNS names and services.
+        find_symbol: names the kernel function at an address.
         notify: called after each batch that wrote to the ring.
     """
 
@@ -240,9 +241,11 @@ class Core:
         capacity: int = 63,
         endpoints: EndpointTable | None = None,
         names: Names | None = None,
+        find_symbol: Callable[[int], str] | None = None,
         notify: Callable[[], None] = lambda: None,
     ) -> None:
-        self.surroundings = Surroundings(EndpointTable() if endpoints is None else endpoints)
+        endpoints = EndpointTable() if endpoints is None else endpoints
+        self.surroundings = Surroundings(endpoints, find_symbol)
         self.ring = Ring(capacity)
         self.encoder = FlowEncoder(
             self.surroundings, names or Names(), "default/node", ("zone=a",), run_id=1

@@ -67,7 +67,9 @@ class FakeNetlink:
                     "TCA_KIND": "bpf",
                     "TCA_OPTIONS": FakeMessage(TCA_BPF_NAME=name),
                 }
-                yield FakeMessage(handle=self.handles[at, priority], info=priority << 16 | 0x0300, **attributes)
+                yield FakeMessage(
+                    handle=self.handles[at, priority], info=priority << 16 | 0x0300, **attributes
+                )
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from palomar_bpf import loader
 from palomar_bpf.btf import KernelBtf
 from palomar_bpf.errors import LoadError
 from palomar_bpf.loader import ProgramOptions, Programs, load_programs, source
+from palomar_bpf.macros import macros
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,6 +110,23 @@ def test_programs_compile_without_warnings(btf: KernelBtf, monkeypatch: pytest.M
     # bcc's own headers, which come first, are not that clean.
     text = '#pragma clang diagnostic error "-Wall"\n' + source()
     monkeypatch.setattr(loader, "source", lambda: text)
+    load_programs(OPTIONS, btf).close()
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("arguments", [2, 3], ids=["before-5.17", "before-6.11"])
+def test_programs_load_without_what_older_kernels_lack(
+    btf: KernelBtf, monkeypatch: pytest.MonkeyPatch, arguments: int
+) -> None:
+    def old(options: ProgramOptions, btf: KernelBtf) -> dict[str, str | int]:
+        found = {
+            name: value
+            for name, value in macros(options, btf).items()
+            if "CGROUP" not in name and not name.startswith(("TASK", "OFFSET_TASK"))
+        }
+        return found | {"KFREE_SKB_ARGUMENTS": arguments}
+
+    monkeypatch.setattr(loader, "macros", old)
     load_programs(OPTIONS, btf).close()
 
 

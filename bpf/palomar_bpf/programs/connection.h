@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /* Which connection a packet belongs to, who opened it, and whether this packet is worth an event.
  *
  * The table is an LRU hash: when it is full the longest unused connection goes, with whatever was

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /* A raw tracepoint program that reports the IP packets the kernel frees without delivering them.
  *
  * Only packets with an IP ethertype in skb->protocol: unix and netlink sockets use skbs as well and

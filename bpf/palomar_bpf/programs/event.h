@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /* What the programs send to user space, and the maps they share with it.
  *
  * The structs must match their Python twins: `extension`, `trace_event` and `drop_event` those in

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /* From the bytes of a packet to what connection tracking needs to know of it.
  *
  * Reads with bpf_skb_load_bytes, because headers need not lie in the linear part of an skb.

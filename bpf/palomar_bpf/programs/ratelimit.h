@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /* A token bucket for each kind of event on each CPU, and the counts of what became of the events.
  *
  * `lost` and `withheld` are the only truth about kernel-side loss: user space reads them from here

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /* Two tc programs that report packets at an interface. They never change what happens to a packet.
  *
  * Seen from the host side of a veth, ingress is what its endpoint sends and egress what it gets;
@@ -32,8 +33,8 @@ static __always_inline void emit_trace(struct __sk_buff *skb, u8 hook, bool ethe
     struct interface_ref *interface;
     u32 ifindex = skb->ifindex;
     u32 captured = skb->len; /* bcc drops the packet bytes if given an expression */
-    u32 kind = KIND_TRACE;
-    struct counter *counter = counters.lookup((int *)&kind);
+    int kind = KIND_TRACE;
+    struct counter *counter = counters.lookup(&kind);
 
     if (!counter || !admit(counter, now_ns, TRACE_RATE, TRACE_BURST))
         return;

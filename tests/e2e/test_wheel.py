@@ -1,0 +1,90 @@
+"""The wheel as users get it: the thin client installs and works without the daemon's packages."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DAEMON_ONLY = ("numpy", "bcc", "aiohttp", "sqlalchemy", "pyroute2", "pydantic", "structlog", "yaml")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT],
+        check=True,
+        capture_output=True,
+    )
+    return next(folder.glob("palomar-*.whl"))
+
+
+def required(distribution: str) -> set[str]:
+    """The distribution and everything it needs without extras."""
+    found = {distribution}
+    for requirement in metadata.requires(distribution) or ():
+        if "extra ==" not in requirement and "python_version <" not in requirement:
+            match = re.match(r"[A-Za-z0-9._-]+", requirement)
+            assert match is not None
+            found |= required(match[0])
+    return found
+
+
+@pytest.fixture(scope="module")
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An interpreter that sees the wheel and the packages it requires, and nothing else."""
+    folder = tmp_path_factory.mktemp("thin")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    site = Path(
+        sysconfig.get_path("purelib", "venv", vars={"base": str(folder), "platbase": str(folder)})
+    )
+    zipfile.ZipFile(wheel).extractall(site)
+    for distribution in required("palomar") - {"palomar"}:
+        for file in metadata.files(distribution) or ():
+            top = file.parts[0]
+            if top not in {"..", "__pycache__"} and not (site / top).exists():
+                (site / top).symlink_to(
+                    Path(str(metadata.distribution(distribution).locate_file(top)))
+                )
+    return folder / "bin" / "python"
+
+
+def run(python: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [python, "-I", *arguments], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_thin_client_needs_none_of_the_packages_of_the_daemon(python: Path) -> None:
+    for package in DAEMON_ONLY:
+        assert run(python, "-c", f"import {package}").returncode != 0
+    done = run(python, "-c", "import palomar; palomar.Client('unix:/nowhere').close()")
+    assert done.returncode == 0, done.stderr
+
+
+def test_thin_command_line_works(python: Path) -> None:
+    done = run(python, "-m", "palomar", "version")
+    assert done.returncode == 0, done.stderr
+    assert metadata.version("palomar") in done.stdout
+    absent = run(python, "-m", "palomar", "status", "--server", "unix:/nowhere/palomar.sock")
+    assert absent.returncode == 1
+    assert len(absent.stderr.splitlines()) == 1
+
+
+def test_wheel_carries_stubs_types_programs_and_sample(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {
+        "palomar/py.typed",
+        "palomar_proto/observer/observer_pb2.pyi",
+        "palomar_proto/flow/flow.proto",
+        "palomar_bpf/programs/trace.c",
+        "palomar_server/samples/demo.events",
+    } <= names

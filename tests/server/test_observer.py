@@ -1,0 +1,492 @@
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from palomar_proto.flow import flow_pb2
+from palomar_proto.observer import observer_pb2
+from palomar_server.errors import Exhausted, InvalidRequest, RequestError, Unsupported
+from palomar_server.observer import Observer
+from palomar_server.testing import (
+    START_NS,
+    Core,
+    FakeClock,
+    flow_rows,
+    lost_message,
+    lost_row,
+    parse_responses,
+)
+from palomar_server.waker import Waker
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator
+
+NS = 1_000_000_000
+DROPPED = flow_pb2.FlowFilter(verdict=[flow_pb2.DROPPED])
+NOTICE = "lost 3"
+
+
+class Node:
+    """An observer on a ring that the test writes; flow N has source port N."""
+
+    def __init__(self, capacity: int = 15, **options: Any) -> None:
+        self.core = Core(capacity=capacity)
+        self.ring = self.core.ring
+        self.clock = FakeClock(START_NS + 3600 * NS)
+        self.waker = Waker(asyncio.get_running_loop())
+        self.observer = Observer(
+            self.ring,
+            self.core.encoder,
+            self.core.surroundings,
+            self.waker,
+            clock_ns=self.clock,
+            **options,
+        )
+
+    def write(self, count: int, **columns: object) -> None:
+        """Append flows, one second apart over all calls, and tell the readers."""
+        numbers = np.arange(self.ring.next, self.ring.next + count)
+        times = START_NS + numbers * NS
+        self.ring.append(flow_rows(count, **{"source_port": numbers, "time_ns": times, **columns}))
+        self.waker.notify()
+
+    def write_lost(self, events: int = 3) -> None:
+        self.ring.append(lost_row(), {0: lost_message(events)})
+        self.waker.notify()
+
+    async def get(self, **request: Any) -> list[str]:
+        """Everything a stream has, in short: `flow N`, `lost N` or `ring lost N`."""
+        found = self.observer.get_flows(observer_pb2.GetFlowsRequest(**request))
+        return [short(one) async for one in found]
+
+    @asynccontextmanager
+    async def follow(self, **request: Any) -> AsyncIterator[Follower]:
+        stream = self.observer.get_flows(observer_pb2.GetFlowsRequest(follow=True, **request))
+        async with aclosing(stream), asyncio.timeout(20):
+            yield Follower(stream)
+
+
+class Follower:
+    def __init__(self, stream: AsyncGenerator[bytes, None]) -> None:
+        self._stream = stream
+
+    async def next(self, count: int = 1) -> list[str]:
+        return [short(await anext(self._stream)) for _ in range(count)]
+
+    async def started(self) -> asyncio.Task[list[str]]:
+        """Read one response in a task, once the stream waits for it."""
+        task = asyncio.get_running_loop().create_task(self.next())
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return task
+
+
+def short(response: bytes) -> str:
+    [parsed] = parse_responses([response])
+    if parsed.HasField("flow"):
+        return f"flow {parsed.flow.l4.TCP.source_port}"
+    by_ring = parsed.lost_events.source == flow_pb2.HUBBLE_RING_BUFFER
+    return f"{'ring ' if by_ring else ''}lost {parsed.lost_events.num_events_lost}"
+
+
+def flows(*numbers: int) -> list[str]:
+    return [f"flow {number}" for number in numbers]
+
+
+def at(second: float) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromNanoseconds(START_NS + int(second * NS))
+    return stamp
+
+
+async def test_first_gives_the_oldest() -> None:
+    node = Node(capacity=7)
+    node.write(10)
+    assert await node.get(first=True, number=2) == flows(3, 4)
+    assert await node.get(first=True) == flows(*range(3, 10))
+    assert await node.get(first=True, number=100) == flows(*range(3, 10))
+
+
+async def test_number_alone_gives_the_last_in_order() -> None:
+    node = Node()
+    node.write(10)
+    assert await node.get(number=3) == flows(7, 8, 9)
+    assert await node.get(number=2**64 - 1) == flows(*range(10))
+
+
+async def test_the_newest_flow_is_there_at_once() -> None:
+    node = Node()
+    node.write(1)
+    assert await node.get(number=1) == flows(0)
+
+
+async def test_no_number_at_all_gives_everything_there_is() -> None:
+    node = Node()
+    node.write(4)
+    assert await node.get() == flows(0, 1, 2, 3)
+
+
+async def test_an_empty_ring_gives_nothing() -> None:
+    node = Node()
+    for request in ({}, {"number": 3}, {"first": True, "number": 3}, {"since": at(0)}):
+        assert await node.get(**request) == []
+
+
+async def test_the_last_sparse_matches_are_found() -> None:
+    node = Node(capacity=127)
+    for number in range(100):
+        dropped = number % 30 == 5
+        node.write(1, verdict=flow_pb2.DROPPED if dropped else flow_pb2.FORWARDED)
+    assert await node.get(number=2, whitelist=[DROPPED]) == flows(65, 95)
+    assert await node.get(number=9, whitelist=[DROPPED]) == flows(5, 35, 65, 95)
+    assert len(await node.get(blacklist=[DROPPED])) == 96
+
+
+async def test_since_and_until_are_inclusive() -> None:
+    node = Node()
+    node.write(10)
+    assert await node.get(since=at(7)) == flows(7, 8, 9)
+    assert await node.get(since=at(3), until=at(5)) == flows(3, 4, 5)
+    assert await node.get(until=at(1)) == flows(0, 1)
+    assert await node.get(since=at(3.5), until=at(3.6)) == []
+
+
+async def test_with_since_number_is_a_cap_from_there() -> None:
+    node = Node()
+    node.write(10)
+    assert await node.get(since=at(3), number=2) == flows(3, 4)
+    assert await node.get(since=at(3), number=2, first=True) == flows(3, 4)
+
+
+@pytest.mark.parametrize("seconds", [-(2**63), -1, 0])
+async def test_any_early_time_is_before_everything(seconds: int) -> None:
+    node = Node()
+    node.write(2)
+    assert await node.get(since=Timestamp(seconds=seconds, nanos=-5)) == flows(0, 1)
+    assert await node.get(until=Timestamp(seconds=seconds)) == []
+
+
+async def test_any_late_time_is_after_everything() -> None:
+    node = Node()
+    node.write(2)
+    late = Timestamp(seconds=2**63 - 1, nanos=2**31 - 1)
+    assert await node.get(until=late) == flows(0, 1)
+    assert await node.get(since=late) == []
+
+
+async def test_loss_notices_pass_filters_and_times_and_are_not_counted() -> None:
+    node = Node()
+    for _ in range(3):
+        node.write_lost()
+        node.write(1)
+    assert await node.get(whitelist=[DROPPED]) == [NOTICE] * 3
+    assert await node.get(since=at(100)) == [NOTICE] * 3
+    assert await node.get(number=2) == ["flow 3", NOTICE, "flow 5"]
+    assert await node.get(first=True, number=1) == [NOTICE, "flow 1"]
+
+
+async def test_nothing_comes_after_the_last_flow_that_was_asked_for() -> None:
+    node = Node()
+    node.write(2)
+    node.write_lost()
+    assert await node.get(number=1) == flows(1)
+    assert await node.get(first=True, number=1) == flows(0)
+    assert await node.get(number=5) == ["flow 0", "flow 1", NOTICE]
+
+
+async def test_a_follower_without_number_gets_new_flows_only() -> None:
+    node = Node()
+    node.write(3)
+    async with node.follow() as follower:
+        task = await follower.started()
+        assert not task.done()
+        node.write(1)
+        assert await task == flows(3)
+        node.write(2)
+        assert await follower.next(2) == flows(4, 5)
+
+
+async def test_a_follower_of_an_empty_ring_gets_the_first_flow() -> None:
+    node = Node()
+    async with node.follow() as follower:
+        task = await follower.started()
+        node.write(1)
+        assert await task == flows(0)
+
+
+async def test_a_follower_with_number_looks_back_and_goes_on() -> None:
+    node = Node()
+    node.write(5)
+    async with node.follow(number=2) as follower:
+        assert await follower.next(2) == flows(3, 4)
+        node.write(3)
+        assert await follower.next(3) == flows(5, 6, 7)
+
+
+async def test_a_follower_with_since_looks_back_and_goes_on() -> None:
+    node = Node()
+    node.write(5)
+    async with node.follow(since=at(3)) as follower:
+        assert await follower.next(2) == flows(3, 4)
+        node.write(1)
+        assert await follower.next() == flows(5)
+
+
+async def test_a_follower_is_not_woken_for_what_it_did_not_ask_for() -> None:
+    node = Node()
+    async with node.follow(whitelist=[DROPPED]) as follower:
+        task = await follower.started()
+        node.write(3)
+        node.write(1, verdict=flow_pb2.DROPPED)
+        assert await task == flows(3)
+
+
+async def test_a_follower_with_until_ends_when_the_time_has_come() -> None:
+    node = Node()
+    node.clock.now_ns = START_NS + 5 * NS
+    async with node.follow(until=at(5.01)) as follower:
+        task = await follower.started()
+        node.write(7)
+        assert [*await task, *await follower.next(5)] == flows(*range(6))
+        node.clock.advance(0.02)
+        with pytest.raises(StopAsyncIteration):
+            await follower.next()
+
+
+async def test_a_follower_of_the_past_ends_after_what_there_is() -> None:
+    node = Node()
+    node.write(5)
+    assert await node.get(follow=True, number=3, until=at(3)) == flows(1, 2, 3)
+
+
+async def test_first_with_follow_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="first: .* cannot be specified with follow"):
+        await Node().get(first=True, follow=True)
+
+
+async def test_a_lapped_follower_is_told_once_an_interval_and_how_many() -> None:
+    node = Node(capacity=7, lost_event_interval_s=0.01)
+    async with node.follow() as follower:
+        task = await follower.started()
+        node.write(10)
+        # The notice comes before the flows that are left.
+        assert await task == ["ring lost 3"]
+        assert await follower.next(7) == flows(*range(3, 10))
+        node.write(9)
+        assert await follower.next(7) == flows(*range(12, 19))
+        node.write(12)
+        assert await follower.next(7) == flows(*range(24, 31))
+        node.clock.advance(0.02)
+        assert await follower.next() == ["ring lost 7"]
+        node.write(1)
+        assert await follower.next() == flows(31)
+
+
+async def test_a_notice_tells_when_the_loss_was_noticed() -> None:
+    node = Node(capacity=7, lost_event_interval_s=0.01)
+    async with node.follow() as follower:
+        task = await follower.started()
+        node.write(10)
+        await task
+        await follower.next(7)
+        times = []
+        for _ in range(2):
+            node.clock.advance(0.004)
+            times.append(node.clock.now_ns)
+            node.write(8)
+            await follower.next(7)
+        node.clock.advance(0.004)
+        [response] = parse_responses([await anext(follower._stream)])
+        lost = response.lost_events
+        assert (lost.source, lost.num_events_lost) == (flow_pb2.HUBBLE_RING_BUFFER, 2)
+        assert [lost.first.ToNanoseconds(), lost.last.ToNanoseconds()] == times
+        assert response.time.ToNanoseconds() == node.clock.now_ns
+        assert response.node_name == "default/node"
+
+
+async def test_a_slow_reader_of_the_past_is_told_of_its_own_loss_only() -> None:
+    node = Node(capacity=65_535)
+    node.write(65_535, source_port=1)
+    stream = node.observer.get_flows(observer_pb2.GetFlowsRequest())
+    async with aclosing(stream):
+        assert short(await anext(stream)) == "flow 1"
+        # The first slice is copied; all behind it is overwritten meanwhile, and more.
+        node.write(65_535, source_port=2)
+        node.write(100, source_port=2)
+        found = [short(one) async for one in stream]
+    assert found.count("flow 1") == 16_384 - 1
+    assert [one for one in found if one != "flow 1"] == [f"ring lost {65_535 - 16_384}"]
+
+
+async def test_a_reader_that_has_its_number_is_still_told_of_its_loss() -> None:
+    node = Node(capacity=7)
+    node.write(7)
+    # The writer laps the reader between finding the place and reading.
+    position = node.observer._cursor
+    laps = iter([True])
+
+    def lapped(request: observer_pb2.GetFlowsRequest) -> Any:
+        cursor = position(request)
+        if next(laps, False):
+            node.ring.append(flow_rows(3, source_port=[7, 8, 9]))
+        return cursor
+
+    node.observer._cursor = lapped  # type: ignore[method-assign] - the writer's turn
+    assert await node.get(first=True, number=2) == ["ring lost 3", *flows(3, 4)]
+
+
+async def test_the_writer_may_be_faster_than_every_reader() -> None:
+    node = Node()
+    ended = asyncio.Event()
+
+    async def other() -> None:
+        for _ in range(50):
+            await asyncio.sleep(0)
+        ended.set()
+
+    def busy() -> int:
+        # As if another thread wrote between any two steps of this reader.
+        if not ended.is_set():
+            node.ring.append(flow_rows(1))
+        return START_NS
+
+    node.observer._clock_ns = busy
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        reader = tasks.create_task(node.get(follow=True, whitelist=[DROPPED]))
+        tasks.create_task(other())
+        await ended.wait()
+        reader.cancel()
+
+
+async def test_streams_are_counted_while_they_are_open() -> None:
+    node = Node()
+    node.write(2)
+    async with node.follow(number=1) as follower:
+        assert node.observer.streams == 0
+        await follower.next()
+        assert node.observer.streams == 1
+    assert node.observer.streams == 0
+    await node.get()
+    assert node.observer.streams == 0
+
+
+async def test_a_cancelled_follower_is_no_longer_counted() -> None:
+    node = Node()
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(node.get(follow=True))
+        while not node.observer.streams:
+            await asyncio.sleep(0)
+        task.cancel()
+    assert node.observer.streams == 0
+    assert not node.waker._waiting
+
+
+async def test_more_streams_than_allowed_are_refused() -> None:
+    node = Node(streams_max=1)
+    node.write(1)
+    async with node.follow(number=1) as follower:
+        await follower.next()
+        with pytest.raises(Exhausted, match="1 streams are open, which is streams_max"):
+            await node.get()
+    assert await node.get() == flows(0)
+
+
+@pytest.mark.parametrize(
+    ("request_fields", "error", "texts"),
+    [
+        ({"whitelist": [flow_pb2.FlowFilter(uuid=["x"])]}, Unsupported, ["whitelist[0].uuid"]),
+        (
+            {"blacklist": [flow_pb2.FlowFilter(source_port=["x"])]},
+            InvalidRequest,
+            ["source_port", "'x'", "is no port number"],
+        ),
+        (
+            {"field_mask": FieldMask(paths=["uuid", "nothing"])},
+            InvalidRequest,
+            ["field_mask", "nothing", "has a path that Flow lacks"],
+        ),
+        ({"first": True, "follow": True}, InvalidRequest, ["first", "cannot be specified with"]),
+    ],
+)
+async def test_a_request_that_is_not_served_fails_before_the_first_response(
+    request_fields: dict[str, Any], error: type[RequestError], texts: list[str]
+) -> None:
+    node = Node()
+    node.write(3)
+    with pytest.raises(error) as caught:
+        await node.get(**request_fields)
+    assert all(text in str(caught.value) for text in texts)
+    assert node.observer.streams == 0
+
+
+async def test_a_mask_keeps_time_and_node_of_the_response() -> None:
+    node = Node()
+    node.write(1)
+    request = observer_pb2.GetFlowsRequest(field_mask=FieldMask(paths=["verdict"]))
+    [response] = parse_responses([one async for one in node.observer.get_flows(request)])
+    assert response.flow == flow_pb2.Flow(verdict=flow_pb2.FORWARDED)
+    assert response.time.ToNanoseconds() == START_NS
+    assert response.node_name == "default/node"
+
+
+async def test_a_filter_sees_what_a_mask_hides() -> None:
+    node = Node()
+    node.write(1)
+    node.write(1, verdict=flow_pb2.DROPPED)
+    mask = FieldMask(paths=["l4"])
+    assert await node.get(field_mask=mask, whitelist=[DROPPED]) == flows(1)
+
+
+async def test_status_counts_the_ring_and_what_went_through_it() -> None:
+    node = Node(capacity=7)
+    node.write_lost()
+    node.write(10)
+    node.clock.advance(5)
+    status = node.observer.status()
+    assert (status.num_flows, status.max_flows, status.seen_flows) == (7, 7, 10)
+    assert status.uptime_ns == 5 * NS
+    assert status.version.startswith("palomar v")
+    assert not status.HasField("num_connected_nodes")
+
+
+async def test_a_clock_that_was_set_back_leaves_the_uptime_at_zero() -> None:
+    node = Node()
+    node.clock.advance(-5)
+    assert node.observer.status().uptime_ns == 0
+
+
+@pytest.mark.parametrize(
+    ("count", "now_s", "rate"),
+    [
+        (0, 10, 0.0),
+        (1, 10, 0.1),
+        (11, 10, 1.1),
+        (11, 70, 1 / 60),
+        (11, 69, 2 / 60),
+        (11, 1000, 0.0),
+        (11, 0, 11 / 60),
+        (11, -5, 11 / 60),
+        (40, 39, 15 / 14),
+    ],
+)
+async def test_the_rate_is_over_a_minute_or_over_the_ring_s_span(
+    count: int, now_s: int, rate: float
+) -> None:
+    node = Node(capacity=15)
+    node.write(count)
+    node.clock.now_ns = START_NS + now_s * NS
+    assert node.observer.status().flows_rate == pytest.approx(rate)
+
+
+async def test_loss_notices_do_not_count_for_the_rate() -> None:
+    node = Node()
+    node.write_lost()
+    node.write(1)
+    node.clock.now_ns = START_NS + 10 * NS
+    assert node.observer.status().flows_rate == pytest.approx(0.1)
