@@ -13,11 +13,12 @@ TENURES = st.lists(st.tuples(TIMES, st.integers(0, 9)), min_size=1, max_size=5)
 
 
 def rows_of(index: AddressIndex, queries: list[tuple[tuple[int, int], int]]) -> list[int]:
-    return index.rows(
+    rows = index.rows(
         np.array([hi for (hi, _), _ in queries], np.uint64),
         np.array([lo for (_, lo), _ in queries], np.uint64),
         np.array([time for _, time in queries], np.uint64),
-    ).tolist()
+    )
+    return [int(row) for row in rows]
 
 
 @given(

@@ -25,11 +25,12 @@ def pod(name: str, **fields: Any) -> Endpoint:
 
 def rows_at(endpoints: EndpointTable, *queries: tuple[str, int]) -> list[int]:
     addresses = [parse_address(text) for text, _ in queries]
-    return endpoints.rows_at(
+    rows = endpoints.rows_at(
         np.array([hi for hi, _ in addresses], np.uint64),
         np.array([lo for _, lo in addresses], np.uint64),
         np.array([time for _, time in queries], np.uint64),
-    ).tolist()
+    )
+    return [int(row) for row in rows]
 
 
 def owners(endpoints: EndpointTable, *queries: tuple[str, int]) -> list[str]:

@@ -45,7 +45,7 @@ class Answering:
         self._answer = answer
 
     def on_decoded_flow(self, batch: FlowBatch) -> Mask | None:
-        return self._answer  # type: ignore[return-value] - what an untyped hook may do
+        return self._answer  # type: ignore[return-value]  # what an untyped hook may do
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_a_hook_over_its_budget_is_counted_and_named(seen: list[tuple[str, list[
 def test_a_hook_that_fails_late_is_counted_for_both() -> None:
     ticks = iter([0.0, 1.0])
     hooks = chain(lambda: next(ticks))
-    hooks.register(Failing(), "failing")  # type: ignore[arg-type] - has the method that is called
+    hooks.register(Failing(), "failing")  # type: ignore[arg-type]  # has the method that is called
     with capture_logs():
         hooks.run(batch_of_ports(1))
     assert (hooks.errors, hooks.overruns) == ({"failing": 1}, {"failing": 1})

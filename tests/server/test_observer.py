@@ -266,7 +266,7 @@ async def test_a_follower_of_the_past_ends_after_what_there_is() -> None:
 
 
 async def test_first_with_follow_is_refused() -> None:
-    with pytest.raises(InvalidRequest, match="first: .* cannot be specified with follow"):
+    with pytest.raises(InvalidRequest, match=r"first: .* cannot be specified with follow"):
         await Node().get(first=True, follow=True)
 
 
@@ -337,7 +337,7 @@ async def test_a_reader_that_has_its_number_is_still_told_of_its_loss() -> None:
             node.ring.append(flow_rows(3, source_port=[7, 8, 9]))
         return cursor
 
-    node.observer._cursor = lapped  # type: ignore[method-assign] - the writer's turn
+    node.observer._cursor = lapped  # type: ignore[method-assign]  # the writer's turn
     assert await node.get(first=True, number=2) == ["ring lost 3", *flows(3, 4)]
 
 

@@ -112,7 +112,7 @@ def test_messages_go_with_their_rows() -> None:
 
 def test_messages_of_rows_that_never_fit_are_not_kept() -> None:
     ring = Ring(7)
-    ring.append(np.concatenate([lost_row()] * 10), {index: b"x" for index in range(10)})
+    ring.append(np.concatenate([lost_row()] * 10), dict.fromkeys(range(10), b"x"))
     assert sorted(ring._messages) == list(range(3, 10))
 
 

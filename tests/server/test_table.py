@@ -11,9 +11,10 @@ def test_a_row_is_two_cache_lines() -> None:
 
 
 def test_columns_are_aligned_and_leave_no_hole() -> None:
-    fields = [(FLOW.fields or {})[name] for name in FLOW.names or ()]
+    assert FLOW.fields is not None
+    assert FLOW.names is not None
     end = 0
-    for dtype, offset, *_ in fields:
+    for dtype, offset, *_ in (FLOW.fields[name] for name in FLOW.names):
         assert offset == end
         assert offset % dtype.base.itemsize == 0
         end = offset + dtype.itemsize
@@ -21,6 +22,7 @@ def test_columns_are_aligned_and_leave_no_hole() -> None:
 
 
 def test_what_varies_within_a_connection_stands_before_what_repeats() -> None:
+    assert FLOW.fields is not None
     names = FLOW.names or ()
     assert names[: names.index("source_hi")] == (
         "time_ns",
@@ -30,7 +32,7 @@ def test_what_varies_within_a_connection_stands_before_what_repeats() -> None:
         "tgid",
         "netns",
     )
-    assert (FLOW.fields or {})["source_hi"][1] == REPEATING_OFFSET
+    assert FLOW.fields["source_hi"][1] == REPEATING_OFFSET
 
 
 def test_opaque_rows_share_memory() -> None:

@@ -82,7 +82,7 @@ async def test_many_notifications_are_one_wake_up() -> None:
         releases.append(None)
         release()
 
-    waker._release = counted  # type: ignore[method-assign] - counts what the loop was asked for
+    waker._release = counted  # type: ignore[method-assign]  # counts what the loop was asked for
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         tasks.create_task(waker.wait(never))
         await asyncio.sleep(0)

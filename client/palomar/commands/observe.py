@@ -120,7 +120,7 @@ def observe() -> None:
 @server_options
 @click.pass_context
 def flows(ctx: click.Context, /, **options: Any) -> None:
-    r"""Show the flows that match all filters, oldest first.
+    """Show the flows that match all filters, oldest first.
 
     Several values of one filter are alternatives. A filter without from- or to- matches either end
     of a flow.
