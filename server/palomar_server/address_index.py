@@ -76,8 +76,9 @@ class AddressIndex:
         """Rows that owned n addresses at n times; shape (n,), dtype uint32, 0 for nobody."""
         entry = self._slot[self._hash(hi, lo)]
         while True:
-            other = (entry != 0) & ((self._lo[entry] != lo) | (self._hi[entry] != hi))
-            if not other.any():
+            other = (self._lo[entry] != lo) | (self._hi[entry] != hi)
+            other &= entry != 0
+            if not np.count_nonzero(other):
                 break
             entry[other] = self._next[entry[other]]
         if self._moved:

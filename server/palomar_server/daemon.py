@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import structlog
@@ -189,7 +190,23 @@ class Daemon:
             resources.push_async_callback(asyncio.to_thread, agent.stop)
             await server.start()
             log.info("serving", socket=str(self._settings.socket), port=server.port)
-            await stopping
+            try:
+                await stopping
+            finally:
+                self._log_end(pipeline, event_file)
+
+    def _log_end(self, pipeline: Pipeline, event_file: EventFileWriter | None) -> None:
+        """Account for every event of this run."""
+        malformed: Counter[str] = Counter()
+        for (kind, reason), events in pipeline.malformed.items():
+            malformed[f"type {kind}: {reason.name}"] = events
+        log.info(
+            "stopping",
+            flows=self._ring.flows_seen,
+            lost={kind.value: events for kind, events in pipeline.lost.items()},
+            malformed=dict(malformed),
+            not_recorded=event_file.events_lost if event_file is not None else 0,
+        )
 
     def _open_event_file(self, resources: contextlib.AsyncExitStack) -> EventFileWriter | None:
         if self._settings.record_events is None:

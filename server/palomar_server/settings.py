@@ -177,9 +177,6 @@ class Settings(BaseModel):
     streams_max: _Count = 256
     """Streams served at once. Default 256: enough for people and dashboards, and a bound for what
     filters can cost."""
-    streams_per_peer_max: _Count = 64
-    """Streams served at once to one client. Default 64: a quarter of all, so that no client takes
-    all of them."""
     hooks: HookNames = ()
     """MODULE:OBJECT of hooks to run events through, in order; repeatable. Default: none, beside
     those of installed packages."""

@@ -161,9 +161,10 @@ class Surroundings:
         Returns:
             Shape (n,), dtype uint32.
         """
-        near = np.minimum(ifindexes, _LINK_ROWS - 1)
-        rows = self._link_rows[near]
-        rows[ifindexes != near] = 0
+        # The last slot stays 0, so that what lies beyond it counts as not known.
+        rows = self._link_rows.take(ifindexes, mode="clip")
+        if np.count_nonzero(rows) == len(rows):
+            return rows
         for ifindex in np.unique(ifindexes[(rows == 0) & (ifindexes != 0)]).tolist():
             row = self.interfaces.row(Interface(ifindex, self._links.get(ifindex, "")))
             rows[ifindexes == ifindex] = row

@@ -128,7 +128,7 @@ def flows(ctx: click.Context, /, **options: Any) -> None:
     \b
       palomar observe --verdict dropped --since 5m
       palomar observe -f --pod shop/cart --not --port 53 -o json
-    """
+    """  # noqa: D301 - click looks for the backspace character
     if options["follow"] and options["output"] in {"table", "tab"}:
         raise click.UsageError(
             "a table cannot follow, since it needs all rows; use -o compact", ctx

@@ -17,9 +17,17 @@ from palomar_server.decode.packet import decode_packets
 from palomar_server.table import FLOW, Flag, take
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from palomar_bpf.batch import PayloadBatch
     from palomar_server.surroundings import Surroundings
     from palomar_server.table import Rows
+
+# Looked up once: an enumeration member costs as much as a column operation on a small batch.
+_IP = np.uint8(Flag.IP)
+_TRACE = int(MessageType.TRACE)
+_REASON_UNKNOWN = int(flow_pb2.TRACE_REASON_UNKNOWN)
+_INGRESS, _EGRESS = np.uint8(flow_pb2.INGRESS), np.uint8(flow_pb2.EGRESS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +67,8 @@ class Decoder:
         malformed = np.zeros(len(batch), np.uint8)
         spans = decode_heads(batch, buffer, rows, malformed, self._surroundings)
         decode_packets(buffer, spans, rows, malformed)
-        if malformed.any():
-            bad = np.flatnonzero(malformed)
+        if np.count_nonzero(malformed):
+            bad = malformed.nonzero()[0]
             kinds = np.where(batch.lengths[bad] > 0, buffer[batch.offsets[bad]], 0)
             counts.update(
                 (kind, Malformed(reason))
@@ -73,47 +81,46 @@ class Decoder:
     def _enrich(self, rows: Rows) -> None:
         """Find the endpoints of both addresses, and from them identities and direction."""
         endpoints = self._surroundings.endpoints
-        has_ip = rows["flags"] & np.uint8(Flag.IP) != 0
-        times = np.ascontiguousarray(rows["time_ns"])
-        for side in ("source", "destination"):
-            found = endpoints.rows_at(
-                np.ascontiguousarray(rows[f"{side}_hi"]),
-                np.ascontiguousarray(rows[f"{side}_lo"]),
-                times,
-            )
-            found[~has_ip] = 0
-            rows[f"{side}_endpoint"] = found
+        count = len(rows)
+        # Both sides in one look-up: on a small batch the number of operations is what counts.
+        found = endpoints.rows_at(
+            np.concatenate((rows["source_hi"], rows["destination_hi"])),
+            np.concatenate((rows["source_lo"], rows["destination_lo"])),
+            np.concatenate((rows["time_ns"], rows["time_ns"])),
+        )
+        known = endpoints.identities[found]
+        has_ip = rows["flags"] & _IP != 0
+        if np.count_nonzero(has_ip) != count:
+            both = np.concatenate((has_ip, has_ip))
+            found *= both
+            known *= both
+        rows["source_endpoint"], rows["destination_endpoint"] = found[:count], found[count:]
+        for column, identity in (
+            ("source_identity", known[:count]),
+            ("destination_identity", known[count:]),
+        ):
             # The event's own identity wins: it is what the datapath decided by.
-            identity = rows[f"{side}_identity"]
-            known = endpoints.identities[found]
-            known[~has_ip] = 0
-            rows[f"{side}_identity"] = np.where(identity == 0, known, identity)
-        self._direct(rows)
+            given = rows[column]
+            rows[column] = np.where(given == 0, identity, given)
+        self._direct(rows, endpoints.ids[found[:count]])
 
-    def _direct(self, rows: Rows) -> None:
+    def _direct(self, rows: Rows, source_ids: NDArray[np.uint16]) -> None:
         """Set the direction of the connection, as the endpoint where the event was seen has it.
 
         A packet whose source is that endpoint goes out; if it is a reply, the connection came in.
         """
         local = rows["local_endpoint_id"]
-        from_local = self._surroundings.endpoints.ids[rows["source_endpoint"]] == local
         # Drops have no reply flag: theirs is the direction of the packet. A trace that cannot say
         # who opened the connection cannot say its direction either.
-        unknown = local == 0
-        unknown |= (rows["event_type"] == MessageType.TRACE) & (
-            rows["trace_reason"] == flow_pb2.TRACE_REASON_UNKNOWN
-        )
-        outgoing = from_local != (rows["is_reply"] == 1)
-        rows["direction"] = np.where(
-            unknown,
-            np.uint8(flow_pb2.TRAFFIC_DIRECTION_UNKNOWN),
-            np.where(outgoing, np.uint8(flow_pb2.EGRESS), np.uint8(flow_pb2.INGRESS)),
-        )
+        known = local != 0
+        known &= (rows["event_type"] != _TRACE) | (rows["trace_reason"] != _REASON_UNKNOWN)
+        incoming = (source_ids == local) == (rows["is_reply"] == 1)
+        rows["direction"] = np.where(incoming, _INGRESS, _EGRESS) * known
 
 
 def _by_time(rows: Rows) -> Rows:
     """Order by time; the CPUs' rings were read one after the other."""
     times = rows["time_ns"]
-    if len(rows) < 2 or (times[1:] >= times[:-1]).all():  # noqa: PLR2004 - one row is in order
+    if not np.count_nonzero(times[1:] < times[:-1]):
         return rows
     return take(rows, np.argsort(times, kind="stable"))

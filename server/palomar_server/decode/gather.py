@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,10 +35,12 @@ def gather(
     Returns:
         Shape (n,), dtype `dtype`, owned.
     """
-    windows = np.ndarray(
-        (len(buffer) - dtype.itemsize + 1,),
-        dtype=np.dtype((np.void, dtype.itemsize)),
-        buffer=buffer,
-        strides=(1,),
-    )
+    size = dtype.itemsize
+    windows = np.ndarray((len(buffer) - size + 1,), _opaque(size), buffer, strides=(1,))
     return windows[starts].view(dtype)
+
+
+@cache
+def _opaque(size: int) -> np.dtype[np.void]:
+    """`size` bytes that numpy moves as one."""
+    return np.dtype((np.void, size))

@@ -24,7 +24,7 @@ from palomar_server.address import MASK64
 from palomar_server.decode.gather import gather
 from palomar_server.decode.malformed import Malformed
 from palomar_server.surroundings import Interface
-from palomar_server.table import Flag, opaque
+from palomar_server.table import Flag, opaque, take
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,9 +65,13 @@ LAYOUTS: dict[int, np.dtype[np.void]] = {
 """Head layouts by type | version << 8 | ext_version << 16."""
 
 _KEYS = np.array(list(LAYOUTS), np.uint32)
-_DECODED_TYPES = np.array([MessageType.TRACE, MessageType.DROP], np.uint8)
-_ENCRYPTED = 0x80
-_MONITOR_POINT_TO_ENDPOINT = 0
+_WORDS = np.dtype([("first", "u4"), ("middle", "u1", 8), ("last", "u4")])
+"""`HEAD` as words of a little-endian machine: the type is the lowest byte of the first, versions
+are the upper half of the last."""
+_KEY_TYPE, _KEY_SHIFT, _KEY_VERSIONS = np.uint32(0xFF), np.uint32(8), np.uint32(0xFFFF00)
+_TRACE, _DROP = int(MessageType.TRACE), int(MessageType.DROP)
+_DECODED_TYPES = np.array([_TRACE, _DROP], np.uint32)
+_FORWARDED, _DROPPED = int(flow_pb2.FORWARDED), int(flow_pb2.DROPPED)
 _REASON_BITS = 0x7F
 # TraceReason of the monitor to flow.TraceReason: one more below 5, 5 is unknown, the rest the same,
 # numbers without a name too.
@@ -77,6 +81,11 @@ _TRACE_REASONS[:6] = (1, 2, 3, 4, 5, 0)
 _IS_REPLY = np.zeros(_REASON_BITS + 1, np.int8)
 _IS_REPLY[2] = 1
 _IS_REPLY[5:8] = -1
+_ENCRYPTED_FLAG = np.zeros(256, np.uint8)
+_ENCRYPTED_FLAG[0x80:] = Flag.ENCRYPTED
+# The monitor's 0 is "to endpoint", which is 101 in flow.proto; the others are the same in both.
+_OBSERVATION_POINTS = np.arange(256, dtype=np.uint8)
+_OBSERVATION_POINTS[0] = flow_pb2.TO_ENDPOINT
 _FLAG_L3_DEVICE = 2
 _FLAG_IPV6 = 1
 
@@ -125,30 +134,38 @@ def decode_heads(
     Returns:
         Where each row's packet is; empty spans for malformed rows.
     """
-    starts, ends = batch.offsets, batch.offsets + batch.lengths
-    common = gather(buffer, starts, HEAD)
-    keys = common["type"].astype(np.uint32)
-    keys |= common["version"].astype(np.uint32) << np.uint32(8)
-    keys |= common["ext_version"].astype(np.uint32) << np.uint32(16)
-    # Another payload's bytes are behind a short one: whether the head is there is asked first.
-    malformed[batch.lengths < HEAD.itemsize] = Malformed.HEAD_TOO_SHORT
-    malformed[batch.lengths == 0] = Malformed.EMPTY
-    spans = PacketSpans(starts.copy(), ends.copy())
+    starts, lengths = batch.offsets, batch.lengths
+    common = gather(buffer, starts, _WORDS)
+    keys = common["first"] & _KEY_TYPE
+    keys |= common["last"] >> _KEY_SHIFT & _KEY_VERSIONS
+    spans = PacketSpans(starts.copy(), starts + lengths)
     rows["time_ns"] = batch.received_ns
+    # Another payload's bytes are behind a short one: whether the head is there is asked first.
+    short = lengths < HEAD.itemsize
+    damaged = np.count_nonzero(short) != 0
+    if damaged:
+        malformed[short] = Malformed.HEAD_TOO_SHORT
+        malformed[lengths == 0] = Malformed.EMPTY
+    same = int(keys[0]) if not damaged and np.count_nonzero(keys != keys[0]) == 0 else None
+    layout = LAYOUTS.get(same) if same is not None else None
+    if layout is not None and np.count_nonzero(lengths < layout.itemsize) == 0:
+        # Most batches: one kind of message, and nothing wrong with any.
+        _fill(slice(None), gather(buffer, starts, layout), rows, spans, surroundings)
+        return spans
     for key in _known_keys(keys):
         layout = LAYOUTS[key]
-        chosen = np.flatnonzero((keys == key) & (malformed == 0))
-        whole = batch.lengths[chosen] >= layout.itemsize
+        chosen = ((keys == key) & (malformed == 0)).nonzero()[0]
+        whole = lengths[chosen] >= layout.itemsize
         if not whole.all():
             malformed[chosen[~whole]] = Malformed.HEAD_TOO_SHORT
             chosen = chosen[whole]
         if chosen.size:
             _fill(chosen, gather(buffer, starts[chosen], layout), rows, spans, surroundings)
     # Rows that were filled have their type by now.
-    unknown = np.flatnonzero((rows["event_type"] == 0) & (malformed == 0))
+    unknown = ((rows["event_type"] == 0) & (malformed == 0)).nonzero()[0]
     if unknown.size:
         malformed[unknown] = np.where(
-            np.isin(common["type"][unknown], _DECODED_TYPES),
+            np.isin(keys[unknown] & _KEY_TYPE, _DECODED_TYPES),
             Malformed.UNKNOWN_VERSION,
             Malformed.UNKNOWN_TYPE,
         )
@@ -173,30 +190,30 @@ def _known_keys(keys: NDArray[np.uint32]) -> list[int]:
 
 
 def _fill(
-    chosen: NDArray[np.intp],
+    chosen: NDArray[np.intp] | slice,
     heads: NDArray[np.void],
     rows: Rows,
     spans: PacketSpans,
     surroundings: Surroundings,
 ) -> None:
     """Fill the rows `chosen`, whose heads share one layout."""
-    part = np.zeros(len(chosen), rows.dtype)
+    part = rows if isinstance(chosen, slice) else take(rows, chosen)
     part["event_type"] = heads["type"]
     part["event_subtype"] = heads["subtype"]
     part["local_endpoint_id"] = heads["source"]
     part["length_bytes"] = heads["len_orig"]
     part["source_identity"] = heads["src_label"]
     part["destination_identity"] = heads["dst_label"]
-    part["is_reply"] = -1
-    part["time_ns"] = rows["time_ns"][chosen]
     part["packets"] = 1
     part["bytes"] = heads["len_orig"]
     spans.start[chosen] += heads.dtype.itemsize
     names = heads.dtype.names or ()
-    flags = heads["flags"] if "flags" in names else np.zeros(len(heads), np.uint8)
-    spans.l3[chosen] = flags & _FLAG_L3_DEVICE != 0
-    spans.ipv6[chosen] = flags & _FLAG_IPV6 != 0
-    if heads["type"][0] == MessageType.TRACE:
+    if "flags" in names:
+        flags = heads["flags"]
+        if np.count_nonzero(flags):
+            spans.l3[chosen] = flags & _FLAG_L3_DEVICE != 0
+            spans.ipv6[chosen] = flags & _FLAG_IPV6 != 0
+    if int(heads["type"][0]) == _TRACE:
         _fill_trace(heads, part)
     else:
         _fill_drop(heads, part)
@@ -205,23 +222,23 @@ def _fill(
         spans.end[chosen] = np.minimum(spans.end[chosen], captured)
         _fill_extension(heads["extension"], part, surroundings)
     _fill_interface(heads, part, surroundings)
-    opaque(rows)[chosen] = opaque(part)
+    if part is not rows:
+        opaque(rows)[chosen] = opaque(part)
 
 
 def _fill_trace(heads: NDArray[np.void], part: Rows) -> None:
-    reason = heads["reason"] & _REASON_BITS
-    part["verdict"] = flow_pb2.FORWARDED
-    part["trace_reason"] = _TRACE_REASONS[reason]
-    part["is_reply"] = _IS_REPLY[reason]
-    part["flags"] = np.where(heads["reason"] & _ENCRYPTED, int(Flag.ENCRYPTED), 0)
-    point = heads["subtype"]
-    part["observation_point"] = np.where(
-        point == _MONITOR_POINT_TO_ENDPOINT, np.uint8(flow_pb2.TO_ENDPOINT), point
-    )
+    reason = heads["reason"]
+    code = reason & _REASON_BITS
+    part["verdict"] = _FORWARDED
+    part["trace_reason"] = _TRACE_REASONS[code]
+    part["is_reply"] = _IS_REPLY[code]
+    part["flags"] = _ENCRYPTED_FLAG[reason]
+    part["observation_point"] = _OBSERVATION_POINTS[heads["subtype"]]
 
 
 def _fill_drop(heads: NDArray[np.void], part: Rows) -> None:
-    part["verdict"] = flow_pb2.DROPPED
+    part["verdict"] = _DROPPED
+    part["is_reply"] = -1
     part["drop_reason"] = heads["subtype"]
 
 
@@ -232,9 +249,9 @@ def _fill_extension(extensions: NDArray[np.void], part: Rows, surroundings: Surr
     part["netns"] = extensions["netns"]
     part["packets"] = np.maximum(extensions["packets"], 1)
     part["bytes"] = np.maximum(extensions["bytes"], part["bytes"])
-    kernel = np.flatnonzero(
-        (part["event_type"] == MessageType.DROP) & (part["event_subtype"] == DROP_SUBTYPE_KERNEL)
-    )
+    if int(part["event_type"][0]) != _DROP:
+        return
+    kernel = (part["event_subtype"] == DROP_SUBTYPE_KERNEL).nonzero()[0]
     if not kernel.size:
         return
     reasons, reason_of = np.unique(extensions["drop_reason"][kernel], return_inverse=True)
@@ -257,6 +274,8 @@ def _fill_interface(heads: NDArray[np.void], part: Rows, surroundings: Surroundi
     if "extension" not in (heads.dtype.names or ()):
         return
     extensions = heads["extension"]
+    if int(heads["type"][0]) != _DROP:
+        return
     named = np.flatnonzero(extensions["interface"] != b"")
     if not named.size:
         return

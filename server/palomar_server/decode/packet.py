@@ -78,6 +78,12 @@ _MAPPED = np.uint64(MAPPED_PREFIX_LO)
 _TCP_FLAGS = 0x1FF
 _TCP_HEADER_BYTES_MIN = 20
 _UDP_HEADER_BYTES = 8
+# Looked up once: an enumeration member costs as much as a column operation on a small batch.
+_PACKET, _ETHERNET = np.uint8(Flag.PACKET), np.uint8(Flag.ETHERNET)
+_IP, _L4 = np.uint8(Flag.IP), np.uint8(Flag.L4)
+_TCP, _UDP = int(Protocol.TCP), int(Protocol.UDP)
+_ICMP, _ICMPV6 = int(Protocol.ICMP), int(Protocol.ICMPV6)
+_VERSION_IPV4, _VERSION_IPV6 = int(flow_pb2.IPv4), int(flow_pb2.IPv6)
 
 
 _HEADER_BYTES = np.zeros(256, np.int64)
@@ -113,7 +119,7 @@ def decode_packets(
 
 def _which(mask: NDArray[np.bool_]) -> _Which:
     """The rows of a mask; all of them as a slice, which numpy serves without copying."""
-    return slice(None) if mask.all() else np.flatnonzero(mask)
+    return slice(None) if np.count_nonzero(mask) == len(mask) else mask.nonzero()[0]
 
 
 class _Packets:
@@ -140,10 +146,11 @@ class _Packets:
         """Fill the MAC and ethertype columns."""
         rows, spans = self._rows, self._spans
         captured = spans.end - spans.start
-        rows["flags"] |= np.where(captured > 0, np.uint8(Flag.PACKET), np.uint8(0))
-        has_header = (captured > 0) & ~spans.l3
+        has_bytes = captured > 0
+        rows["flags"] |= has_bytes.view(np.uint8) * _PACKET
+        has_header = has_bytes > spans.l3
         short = has_header & (captured < ETHERNET.itemsize)
-        if short.any():
+        if np.count_nonzero(short):
             self._malformed[short] = Malformed.ETHERNET_TOO_SHORT
             has_header &= ~short
         which = _which(has_header)
@@ -151,30 +158,33 @@ class _Packets:
         rows["source_mac"][which] = frames["source"]
         rows["destination_mac"][which] = frames["destination"]
         rows["ethertype"][which] = frames["ethertype"]
-        rows["flags"][which] |= np.uint8(Flag.ETHERNET)
+        rows["flags"][which] |= _ETHERNET
         self._at[which] += ETHERNET.itemsize
-        bare = np.flatnonzero(spans.l3 & (captured > 0))
-        rows["ethertype"][bare] = np.where(spans.ipv6[bare], ETHERTYPE_IPV6, ETHERTYPE_IPV4)
+        if np.count_nonzero(spans.l3):
+            bare = (spans.l3 & has_bytes).nonzero()[0]
+            rows["ethertype"][bare] = np.where(spans.ipv6[bare], ETHERTYPE_IPV6, ETHERTYPE_IPV4)
 
-    def _of_ethertype(self, ethertype: int) -> NDArray[np.bool_]:
+    def _of_ethertype(self, ethertype: int) -> _Which | None:
+        """The rows with a network header of that kind; None if there are none."""
         mask: NDArray[np.bool_] = self._rows["ethertype"] == ethertype
+        if not np.count_nonzero(mask):
+            return None
         mask &= self._malformed == 0
         mask &= self._end > self._at
-        return mask
+        return _which(mask)
 
     def ipv4(self) -> None:
         """Fill the network columns of IPv4 packets."""
-        mask = self._of_ethertype(ETHERTYPE_IPV4)
-        if not mask.any():
+        which, rows = self._of_ethertype(ETHERTYPE_IPV4), self._rows
+        if which is None:
             return
-        which, rows = _which(mask), self._rows
         start, end = self._at[which], self._end[which]
         headers = gather(self._buffer, start, IPV4)
-        rows["ip_version"][which] = flow_pb2.IPv4
+        rows["ip_version"][which] = _VERSION_IPV4
         for side in ("source", "destination"):
             rows[f"{side}_lo"][which] = headers[side].astype(np.uint64) | _MAPPED
         rows["protocol"][which] = headers["protocol"]
-        rows["flags"][which] |= np.uint8(Flag.IP)
+        rows["flags"][which] |= _IP
         header_bytes = (headers["version_ihl"] & 0x0F).astype(np.int64) * 4
         # A total length of zero is what segmentation offload leaves: the capture is the bound.
         total = headers["total_length"].astype(np.int64)
@@ -196,16 +206,15 @@ class _Packets:
 
     def ipv6(self) -> None:
         """Fill the network columns of IPv6 packets."""
-        mask = self._of_ethertype(ETHERTYPE_IPV6)
-        if not mask.any():
+        which, rows = self._of_ethertype(ETHERTYPE_IPV6), self._rows
+        if which is None:
             return
-        which, rows = _which(mask), self._rows
         start, end = self._at[which], self._end[which]
         headers = gather(self._buffer, start, IPV6)
-        rows["ip_version"][which] = flow_pb2.IPv6
+        rows["ip_version"][which] = _VERSION_IPV6
         for column in ("source_hi", "source_lo", "destination_hi", "destination_lo"):
             rows[column][which] = headers[column]
-        rows["flags"][which] |= np.uint8(Flag.IP)
+        rows["flags"][which] |= _IP
         fault = np.zeros(len(start), np.uint8)
         fault[start + IPV6.itemsize > end] = Malformed.IPV6_TOO_SHORT
         position = start + IPV6.itemsize
@@ -214,7 +223,7 @@ class _Packets:
         stated_end = np.where(stated == 0, end, np.minimum(end, position + stated))
         protocol = headers["next_header"].copy()
         for _ in range(_HOP_BY_HOP_MAX):
-            options = np.flatnonzero((protocol == _HOP_BY_HOP) & (fault == 0))
+            options = ((protocol == _HOP_BY_HOP) & (fault == 0)).nonzero()[0]
             if not options.size:
                 break
             # One extension header, RFC 8200 section 4.3; its length counts 8-byte units after one.
@@ -233,37 +242,41 @@ class _Packets:
         """Fill the transport columns."""
         needed = _HEADER_BYTES[self._protocol]
         captured = self._at_end - self._at
-        present = (needed != 0) & (self._malformed == 0) & (captured > 0)
+        present = needed != 0
+        present &= self._malformed == 0
+        present &= captured > 0
         short = present & (captured < needed)
-        if short.any():
+        if np.count_nonzero(short):
             self._malformed[short] = _TOO_SHORT[self._protocol[short]]
             present &= ~short
-        if not present.any():
+        if not np.count_nonzero(present):
             return
         which, rows = _which(present), self._rows
         headers = gather(self._buffer, self._at[which], TRANSPORT)
         protocol = self._protocol[which]
-        rows["flags"][which] |= np.uint8(Flag.L4)
-        is_icmp = (protocol == Protocol.ICMP) | (protocol == Protocol.ICMPV6)
+        rows["flags"][which] |= _L4
         source_port, destination_port = headers["source_port"], headers["destination_port"]
-        if is_icmp.any():
+        is_icmp = (protocol == _ICMP) | (protocol == _ICMPV6)
+        if np.count_nonzero(is_icmp):
             rows["icmp_type"][which] = np.where(is_icmp, source_port >> 8, 0)
             rows["icmp_code"][which] = np.where(is_icmp, source_port & 0xFF, 0)
             source_port = np.where(is_icmp, 0, source_port)
             destination_port = np.where(is_icmp, 0, destination_port)
         rows["source_port"][which] = source_port
         rows["destination_port"][which] = destination_port
-        # A length of zero is a jumbogram (RFC 2675).
-        length = headers["udp_length"]
-        wrong = (protocol == Protocol.UDP) & (length != 0) & (length < _UDP_HEADER_BYTES)
-        if wrong.any():
-            self._malformed[np.flatnonzero(present)[wrong]] = Malformed.UDP_LENGTH
-        is_tcp = protocol == Protocol.TCP
-        if is_tcp.any():
-            word = np.where(is_tcp, headers["tcp_word"], 0)
+        is_udp = protocol == _UDP
+        if np.count_nonzero(is_udp):
+            # A length of zero is a jumbogram (RFC 2675).
+            length = headers["udp_length"]
+            wrong = is_udp & (length != 0) & (length < _UDP_HEADER_BYTES)
+            if np.count_nonzero(wrong):
+                self._malformed[present.nonzero()[0][wrong]] = Malformed.UDP_LENGTH
+        is_tcp = protocol == _TCP
+        if np.count_nonzero(is_tcp):
+            word = headers["tcp_word"] * is_tcp
             rows["tcp_flags"][which] = word & _TCP_FLAGS
             header_bytes = (word >> 12).astype(np.int64) * 4
             wrong = (header_bytes < _TCP_HEADER_BYTES_MIN) | (header_bytes > captured[which])
             wrong &= is_tcp
-            if wrong.any():
-                self._malformed[np.flatnonzero(present)[wrong]] = Malformed.TCP_DATA_OFFSET
+            if np.count_nonzero(wrong):
+                self._malformed[present.nonzero()[0][wrong]] = Malformed.TCP_DATA_OFFSET
