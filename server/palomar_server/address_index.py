@@ -46,11 +46,11 @@ class AddressIndex:
         self._next = np.zeros(count + 1, np.int32)
         self._older = np.zeros(count + 1, np.int32)
         self._slot = np.zeros(1 << bits, np.int32)
-        self._moved = False
+        # Times matter only once an address has changed hands.
+        self._timed = bool(np.count_nonzero(self._since_ns))
         slots = self._hash(self._hi[1:], self._lo[1:]).tolist()
         for entry, (_, _, age) in enumerate(entries, start=1):
             if age:
-                self._moved = True
                 self._older[entry] = entry - 1
                 self._replace(slots[entry - 1], entry - 1, entry)
             else:
@@ -81,7 +81,7 @@ class AddressIndex:
             if not np.count_nonzero(other):
                 break
             entry[other] = self._next[entry[other]]
-        if self._moved:
+        if self._timed:
             while (early := self._since_ns[entry] > time_ns).any():
                 entry[early] = self._older[entry[early]]
         return self._row[entry]
