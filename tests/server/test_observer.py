@@ -344,6 +344,7 @@ async def test_a_reader_that_has_its_number_is_still_told_of_its_loss() -> None:
 async def test_the_writer_may_be_faster_than_every_reader() -> None:
     node = Node()
     ended = asyncio.Event()
+    writes = 0
 
     async def other() -> None:
         for _ in range(50):
@@ -352,7 +353,9 @@ async def test_the_writer_may_be_faster_than_every_reader() -> None:
 
     def busy() -> int:
         # As if another thread wrote between any two steps of this reader.
-        if not ended.is_set():
+        nonlocal writes
+        if not ended.is_set() and writes < 1000:
+            writes += 1
             node.ring.append(flow_rows(1))
         return START_NS
 
@@ -362,6 +365,7 @@ async def test_the_writer_may_be_faster_than_every_reader() -> None:
         tasks.create_task(other())
         await ended.wait()
         reader.cancel()
+    assert 50 <= writes < 1000
 
 
 async def test_streams_are_counted_while_they_are_open() -> None:
