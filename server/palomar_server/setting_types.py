@@ -87,11 +87,11 @@ def _parse_speed(value: Any) -> Any:
     if value in ("recorded", "max"):
         return value
     try:
-        events_per_s = float(value)
+        events_per_s = float(value.removesuffix("/s") if isinstance(value, str) else value)
     except (TypeError, ValueError):
         events_per_s = math.nan
     if isinstance(value, bool) or not 0 < events_per_s < math.inf:
-        raise ValueError('must be "recorded", "max", or a number of events per second above 0')
+        raise ValueError('must be "recorded", "max", or events per second, such as 1000/s')
     return events_per_s
 
 

@@ -104,7 +104,7 @@ class Settings(BaseModel):
     replay: Path | None = None
     """File of recorded events to take instead of the kernel's. Default: none."""
     speed: Speed = "recorded"
-    """Pace of the replay: recorded, max, or a number of events per second. Default: recorded,
+    """Pace of the replay: recorded, max, or events per second as in 1000/s. Default: recorded,
     which shows clients what they would have seen."""
     live: bool = Field(
         default_factory=lambda values: values.get("replay") is None,
