@@ -193,6 +193,7 @@ class Daemon:
             try:
                 await stopping
             finally:
+                observer.stop()
                 self._log_end(pipeline, event_file)
 
     def _log_end(self, pipeline: Pipeline, event_file: EventFileWriter | None) -> None:

@@ -3,7 +3,8 @@
 RequestError            the request cannot be served
 ├── InvalidRequest      change the request: INVALID_ARGUMENT
 ├── Unsupported         this server cannot do that: UNIMPLEMENTED
-└── Exhausted           try again later, or elsewhere: RESOURCE_EXHAUSTED
+├── Exhausted           try again later, or elsewhere: RESOURCE_EXHAUSTED
+└── Stopping            connect again: UNAVAILABLE
 """
 
 from __future__ import annotations
@@ -30,10 +31,18 @@ class Exhausted(RequestError):  # noqa: N818 - likewise
     """A limit of the server is reached; the text names it."""
 
 
+class Stopping(RequestError):  # noqa: N818 - likewise
+    """The server is about to end, and with it this stream."""
+
+    def __init__(self) -> None:
+        super().__init__("palomard is stopping")
+
+
 _STATUS = {
     InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
     Unsupported: grpc.StatusCode.UNIMPLEMENTED,
     Exhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Stopping: grpc.StatusCode.UNAVAILABLE,
 }
 
 

@@ -12,7 +12,7 @@ from palomar_proto.flow import flow_pb2
 from palomar_proto.observer import observer_pb2
 from palomar_server import __version__
 from palomar_server.cursor import Cursor
-from palomar_server.errors import Exhausted, InvalidRequest
+from palomar_server.errors import Exhausted, InvalidRequest, Stopping
 from palomar_server.filters.compiled import CompiledFilter
 from palomar_server.table import Kind
 
@@ -107,6 +107,7 @@ class Observer:
         self._streams_max = streams_max
         self._clock_ns = clock_ns
         self._started_ns = clock_ns()
+        self._stopping = False
         self.streams = 0
         """GetFlows streams being served."""
 
@@ -118,6 +119,7 @@ class Observer:
 
         Raises:
             RequestError: before the first response, where the request cannot be served.
+            Stopping: while following, when the server ends.
         """
         cursor = self._cursor(request)
         mask = request.field_mask if request.HasField("field_mask") else None
@@ -166,6 +168,8 @@ class Observer:
             if not request.follow or (until is not None and self._clock_ns() > until):
                 break
             await self._wait(cursor, loss, until)
+            if self._stopping:
+                raise Stopping
             end = self._ring.next
         if loss.events:
             yield self._lost(loss)[1]
@@ -198,8 +202,14 @@ class Observer:
         if until_ns is not None:
             waits_s.append(max(0.0, (until_ns - self._clock_ns()) / _NS_PER_S) + 0.001)
         await self._waker.wait(
-            lambda: self._ring.next > cursor.position, min(waits_s) if waits_s else None
+            lambda: self._stopping or self._ring.next > cursor.position,
+            min(waits_s) if waits_s else None,
         )
+
+    def stop(self) -> None:
+        """End the streams that wait for events, and those that would: with UNAVAILABLE."""
+        self._stopping = True
+        self._waker.notify()
 
     def status(self) -> observer_pb2.ServerStatusResponse:
         """Serve ServerStatus."""

@@ -68,6 +68,8 @@ def test_a_read_ends_where_it_is_told_to() -> None:
     cursor = Cursor(ring, Selected(), 2)
     assert cursor.read(5).sequences == [2, 3, 4]
     assert cursor.position == 5
+    assert cursor.read(3).sequences == []
+    assert cursor.position == 5
 
 
 def test_rows_are_copies() -> None:

@@ -15,7 +15,7 @@ from palomar_server import encode
 from palomar_server.encode import FlowEncoder, ResponseEncoder, timestamp, varint
 from palomar_server.endpoints import EndpointTable
 from palomar_server.names import Names
-from palomar_server.table import Kind, Protocol
+from palomar_server.table import FLOW, REPEATING_OFFSET, Kind, Protocol
 from palomar_server.testing import (
     START_NS,
     Core,
@@ -139,6 +139,19 @@ def test_a_connection_is_serialised_once(core: Core) -> None:
     rows = flow_rows(50, bytes=range(50), tgid=range(50))
     assert len(responses_of(encoder, rows)) == 50
     assert len(encoder._fragments) == 1
+
+
+@pytest.mark.parametrize("column", FLOW.names or ())
+def test_every_column_that_repeats_tells_fragments_apart(core: Core, column: str) -> None:
+    encoder = core.encoder.responses()
+    rows = flow_rows(2)
+    raw = rows.view(np.uint8).reshape(2, FLOW.itemsize)
+    assert FLOW.fields is not None
+    offset = FLOW.fields[column][1]
+    # Row 1 is there in all the tables, and makes a loss notice of the kind.
+    raw[1, offset] ^= 1
+    responses_of(encoder, rows)
+    assert len(encoder._fragments) == 1 + (offset >= REPEATING_OFFSET and column != "kind")
 
 
 def test_fragments_are_bounded(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,14 @@ from __future__ import annotations
 import grpc
 import pytest
 
-from palomar_server.errors import Exhausted, InvalidRequest, RequestError, Unsupported, status_of
+from palomar_server.errors import (
+    Exhausted,
+    InvalidRequest,
+    RequestError,
+    Stopping,
+    Unsupported,
+    status_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -12,6 +19,7 @@ from palomar_server.errors import Exhausted, InvalidRequest, RequestError, Unsup
         (InvalidRequest("number", -1, "is negative"), grpc.StatusCode.INVALID_ARGUMENT),
         (Unsupported("no"), grpc.StatusCode.UNIMPLEMENTED),
         (Exhausted("full"), grpc.StatusCode.RESOURCE_EXHAUSTED),
+        (Stopping(), grpc.StatusCode.UNAVAILABLE),
     ],
 )
 def test_every_error_has_its_status(error: RequestError, status: grpc.StatusCode) -> None:
@@ -19,9 +27,8 @@ def test_every_error_has_its_status(error: RequestError, status: grpc.StatusCode
 
 
 def test_no_error_is_without_status() -> None:
-    assert {type(error) for error in (InvalidRequest("", 0, ""), Unsupported(), Exhausted())} == (
-        set(RequestError.__subclasses__())
-    )
+    errors = (InvalidRequest("", 0, ""), Unsupported(), Exhausted(), Stopping())
+    assert {type(error) for error in errors} == set(RequestError.__subclasses__())
 
 
 def test_an_invalid_value_is_named_with_its_field_and_the_rule() -> None:

@@ -11,7 +11,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from palomar_proto.flow import flow_pb2
 from palomar_proto.observer import observer_pb2
-from palomar_server.errors import Exhausted, InvalidRequest, RequestError, Unsupported
+from palomar_server import cursor
+from palomar_server.errors import Exhausted, InvalidRequest, RequestError, Stopping, Unsupported
 from palomar_server.observer import Observer
 from palomar_server.testing import (
     START_NS,
@@ -324,6 +325,26 @@ async def test_a_slow_reader_of_the_past_is_told_of_its_own_loss_only() -> None:
     assert [one for one in found if one != "flow 1"] == [f"ring lost {65_535 - 16_384}"]
 
 
+async def test_a_loss_within_the_interval_is_told_at_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cursor, "SCAN_ROWS_MAX", 4)
+    node = Node(capacity=15)
+    node.write(15)
+    stream = node.observer.get_flows(observer_pb2.GetFlowsRequest())
+    async with aclosing(stream):
+        follower = Follower(stream)
+        assert await follower.next() == flows(0)
+        node.write(6)
+        assert await follower.next(4) == [*flows(1, 2, 3), "ring lost 2"]
+        assert await follower.next() == flows(6)
+        node.write(6)
+        assert [short(one) async for one in stream] == [
+            *flows(7, 8, 9, 12, 13, 14),
+            "ring lost 2",
+        ]
+
+
 async def test_a_reader_that_has_its_number_is_still_told_of_its_loss() -> None:
     node = Node(capacity=7)
     node.write(7)
@@ -389,6 +410,16 @@ async def test_a_cancelled_follower_is_no_longer_counted() -> None:
         task.cancel()
     assert node.observer.streams == 0
     assert not node.waker._waiting
+
+
+async def test_a_follower_is_told_when_the_server_stops() -> None:
+    node = Node()
+    async with node.follow() as follower:
+        waiting = await follower.started()
+        node.observer.stop()
+        with pytest.raises(Stopping, match="palomard is stopping"):
+            await waiting
+    assert node.observer.streams == 0
 
 
 async def test_more_streams_than_allowed_are_refused() -> None:
