@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 FRAGMENTS_MAX = 16_384
 """Fragments kept, about 1 KiB each; when they are full they are all dropped and built anew."""
+MASKED_FRAGMENTS_MAX = 1_024
+"""The same for each field mask: every stream may bring one of its own."""
 
 _NS_PER_S = 1_000_000_000
 _LENGTH_DELIMITED = 2
@@ -164,6 +166,7 @@ class ResponseEncoder:
         self._with_time = self._mask is None or "time" in roots
         self._with_uuid = self._mask is None or "uuid" in roots
         self._fragments: dict[bytes, bytes] = {}
+        self._fragments_max = FRAGMENTS_MAX if self._mask is None else MASKED_FRAGMENTS_MAX
         self._generation = self._endpoints.generation
 
     def _fragment(self, row: Any) -> bytes:
@@ -206,7 +209,7 @@ class ResponseEncoder:
             key = raw[index * size + REPEATING_OFFSET : (index + 1) * size]
             fragment = fragments.get(key)
             if fragment is None:
-                if len(fragments) >= FRAGMENTS_MAX:
+                if len(fragments) >= self._fragments_max:
                     fragments.clear()
                 fragment = fragments[key] = self._fragment(rows[index])
             stamp = timestamp(time_ns)

@@ -264,6 +264,18 @@ async def test_a_second_server_is_refused_and_leaves_the_first_alone(
     assert await ports(stub, GetFlows()) == [0]
 
 
+async def test_the_socket_can_be_reserved_before_the_server_starts(path: Path) -> None:
+    first = Node(path)
+    first.server.take_lock()
+    assert not path.exists()
+    with pytest.raises(SocketInUseError):
+        Node(path).server.take_lock()
+    async with first.serving():
+        assert path.exists()
+    async with Node(path).serving():
+        assert path.exists()
+
+
 async def test_the_socket_of_a_killed_server_is_taken_over(path: Path) -> None:
     path.parent.mkdir()
     path.with_name(path.name + ".lock").touch()

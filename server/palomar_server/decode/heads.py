@@ -108,12 +108,6 @@ class PacketSpans:
         self.l3 = np.zeros(len(start), np.bool_)
         self.ipv6 = np.zeros(len(start), np.bool_)
 
-    def take(self, which: NDArray[np.intp]) -> PacketSpans:
-        """The spans of some rows."""
-        spans = PacketSpans(self.start[which], self.end[which])
-        spans.l3, spans.ipv6 = self.l3[which], self.ipv6[which]
-        return spans
-
 
 def decode_heads(
     batch: PayloadBatch,
