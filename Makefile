@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 INSTALLED := $(VENV)/.installed
-SOURCES := proto server recorder bpf client tests bench deploy
+SYSTEM_PACKAGES := PYTHON=$(PYTHON) VENV=$(VENV) deploy/system-packages
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check demo bench proto fmt sample
@@ -12,41 +12,43 @@ SOURCES := proto server recorder bpf client tests bench deploy
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(INSTALLED) ## virtual environment, packages, and with apt what the system lacks
-	@deploy/system-packages
+setup: ## virtual environment, packages, and with apt what the system lacks
+	@$(SYSTEM_PACKAGES)
+	@$(MAKE) --no-print-directory SYSTEM_PACKAGES=: $(INSTALLED)
 
+# The other targets need only this: what apt could not bring once is not tried each time.
 $(INSTALLED): pyproject.toml
-	@deploy/system-packages
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(SYSTEM_PACKAGES)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --editable '.[server]' --group dev
 	@touch $@
 
-run: setup ## start palomard on this machine and print flows until Ctrl-C
+run: $(INSTALLED) ## start palomard on this machine and print flows until Ctrl-C
 	@$(BIN)/python deploy/run.py
 
-test: setup ## all tests; PALOMAR_REQUIRE_LIVE=1 makes live tests fail where they would skip
+test: $(INSTALLED) ## all tests; PALOMAR_REQUIRE_LIVE=1 makes live tests fail where they would skip
 	$(BIN)/python -m pytest $(ARGS)
 
-check: setup ## ruff, mypy, import-linter, freshness of the stubs
+check: $(INSTALLED) ## ruff, mypy, import-linter, freshness of the stubs
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python proto/generate.py --check
 
-demo: setup ## two pods, real traffic, real drops, and what palomar says about them
+demo: $(INSTALLED) ## two pods, real traffic, real drops, and what palomar says about them
 	@$(BIN)/python deploy/demo.py
 
-bench: setup ## every performance figure, as a table and as build/bench.json
+bench: $(INSTALLED) ## every performance figure, as a table and as build/bench.json
 	@$(BIN)/python -m bench
 
-proto: setup ## write the stubs anew after a change of a .proto file
+proto: $(INSTALLED) ## write the stubs anew after a change of a .proto file
 	$(BIN)/python proto/generate.py
 
-fmt: setup ## format and fix what can be fixed
+fmt: $(INSTALLED) ## format and fix what can be fixed
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-sample: setup ## record the bundled sample anew, by running the demo
+sample: $(INSTALLED) ## record the bundled sample anew, by running the demo
 	@$(BIN)/python deploy/demo.py --record-sample

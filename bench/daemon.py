@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,21 +34,47 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _MIB = 1 << 20
 
 
+@dataclass(slots=True)
+class Running:
+    """A palomard that runs, or ran."""
+
+    pid: int
+    client: Client
+    lost: int = -1
+    """Events lost, by its own account at the end: known once it has ended."""
+
+
 @contextmanager
-def palomard(*arguments: str) -> Iterator[tuple[int, Client]]:
-    """Run palomard; give its pid and a client."""
+def palomard(*arguments: str) -> Iterator[Running]:
+    """Run palomard for the length of the context.
+
+    Raises:
+        RuntimeError: it did not end in order; the text has its log.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        socket = f"{folder}/palomar.sock"
-        daemon = subprocess.Popen(
-            [str(BIN / "palomard"), "--socket", socket, "--log-level", "error", *arguments]
-        )
+        socket, log = f"{folder}/palomar.sock", Path(folder) / "log"
+        command = [str(BIN / "palomard"), "--socket", socket, "--log-format", "json", *arguments]
+        with log.open("w") as output:
+            daemon = subprocess.Popen(command, stderr=output)
         try:
             with Client(f"unix:{socket}") as client:
                 _wait_until_up(client, daemon)
-                yield daemon.pid, client
+                running = Running(daemon.pid, client)
+                yield running
         finally:
             daemon.terminate()
-            daemon.wait(START_TIMEOUT_S)
+            if daemon.wait(START_TIMEOUT_S):
+                raise RuntimeError(f"palomard failed:\n{log.read_text()}")
+        running.lost = _lost(log.read_text())
+
+
+def _lost(log: str) -> int:
+    """Sum up what palomard's last account says was lost: read there, it costs no CPU meanwhile."""
+    for line in reversed(log.splitlines()):
+        entry = json.loads(line)
+        if "lost" in entry and "flows" in entry:
+            return sum(entry["lost"].values())
+    raise RuntimeError(f"palomard gave no account of its events:\n{log}")
 
 
 def _wait_until_up(client: Client, daemon: subprocess.Popen[bytes]) -> None:
@@ -78,13 +106,13 @@ def idle() -> list[Figure]:
     """Memory and CPU of live capture with nothing to see."""
     with (
         Testbed(("pt-bench-a", "pt-bench-b")) as testbed,
-        palomard("--interface", testbed.interface_glob, "--drops", "watched") as (pid, _),
+        palomard("--interface", testbed.interface_glob, "--drops", "watched") as running,
     ):
         time.sleep(SETTLE_S)
-        before_s = cpu_s(pid)
+        before_s = cpu_s(running.pid)
         time.sleep(MEASURE_S)
-        share = (cpu_s(pid) - before_s) / MEASURE_S
-        memory = rss_mib(pid)
+        share = (cpu_s(running.pid) - before_s) / MEASURE_S
+        memory = rss_mib(running.pid)
     return [
         Figure(
             "rss_live_idle_mib",
@@ -98,7 +126,7 @@ def idle() -> list[Figure]:
 
 
 def full() -> list[Figure]:
-    """Memory after a million events."""
+    """Memory after a million events, and how fast a client reads what the ring kept of them."""
     context, batches = read_sample()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "million.events"
@@ -113,12 +141,18 @@ def full() -> list[Figure]:
                 )
             )
         writer.close()
-        with palomard("--no-live", "--replay", str(path), "--speed", "max") as (pid, client):
+        with palomard("--no-live", "--replay", str(path), "--speed", "max") as running:
+            client = running.client
             deadline_s = time.monotonic() + 60
             while client.status().seen_flows < EVENTS and time.monotonic() < deadline_s:
                 time.sleep(0.1)
-            memory = rss_mib(pid)
+            memory = rss_mib(running.pid)
             seen = client.status().seen_flows
+            if seen != EVENTS:
+                raise RuntimeError(f"palomard saw {seen:,} of {EVENTS:,} replayed events")
+            started_s = time.perf_counter()
+            read = sum(1 for _ in client.observe(all=True))
+            flows_per_s = read / (time.perf_counter() - started_s)
     return [
         Figure(
             "rss_full_mib",
@@ -126,7 +160,13 @@ def full() -> list[Figure]:
             "MiB",
             f"after a replay of {seen:,} events, ring of 65,535 full",
             hubble="290–350 (ring 65,535)",
-        )
+        ),
+        Figure(
+            "delivery_flows_per_s",
+            flows_per_s,
+            "flows/s",
+            f"palomar.Client reads the {read:,} flows of the ring, both on this machine",
+        ),
     ]
 
 
@@ -141,14 +181,15 @@ def cpu_shares() -> list[Figure]:
         sink.run("ip", "route", "add", "blackhole", f"{source.ipv4}/32")
         for rate, aim in aims.items():
             options = ("--interface", testbed.interface_glob, "--aggregation", "none")
-            with palomard(*options, "--drops", "off") as (pid, client):
-                share, events_per_s, lost = _share(pid, client, source, sink, rate)
+            with palomard(*options, "--drops", "off") as running:
+                share = _share(running, source, sink, rate)
             figures.append(
                 Figure(
                     f"cpu_share_{rate // 1000}k",
-                    share,
+                    share.cpu,
                     "core",
-                    f"live, {events_per_s:,.0f} events/s of 128 bytes seen, {lost} lost",
+                    f"live, {share.events_per_s:,.0f} events/s of 128 bytes; of "
+                    f"{share.made:,} made {share.seen:,} seen, {running.lost:,} lost",
                     aim=aim,
                     hubble=hubble[rate],
                 )
@@ -156,34 +197,36 @@ def cpu_shares() -> list[Figure]:
     return figures
 
 
-def _share(pid: int, client: Client, source: Pod, sink: Pod, rate: int) -> tuple[float, float, int]:
-    """CPU share, events per second and losses while `rate` events a second are made."""
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """What a flood of datagrams cost, and what became of its events."""
+
+    cpu: float
+    """Of one core, while it was measured."""
+    events_per_s: float
+    """Seen, likewise."""
+    made: int
+    """Events the whole flood makes: fixed by what the sender says it sent."""
+    seen: int
+    """Those that palomard saw; other packets of the pods come on top."""
+
+
+def _share(running: Running, source: Pod, sink: Pod, rate: int) -> _Share:
+    """Measure while `rate` events a second are made."""
     # Every datagram is seen twice: as it leaves one pod and as it enters the other.
-    flood = subprocess.Popen(
-        source.command(
-            sys.executable,
-            "-m",
-            "palomar_bpf.traffic",
-            "flood",
-            sink.ipv4,
-            str(PORT),
-            str(rate // 2),
-            str(MEASURE_S + 2),
-        ),
-        stdout=subprocess.DEVNULL,
+    command = source.command(
+        *(sys.executable, "-m", "palomar_bpf.traffic", "flood", sink.ipv4, str(PORT)),
+        *(str(rate // 2), str(MEASURE_S + 2)),
     )
-    with flood:
+    pid, client = running.pid, running.client
+    all_before = client.status().seen_flows
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as flood:
         time.sleep(1)
         before_s, before_flows, started_s = cpu_s(pid), client.status().seen_flows, time.monotonic()
         time.sleep(MEASURE_S)
         took_s = time.monotonic() - started_s
-        used_s, seen = cpu_s(pid) - before_s, client.status().seen_flows - before_flows
-    lost = 0
-
-    def count(event: object) -> None:
-        nonlocal lost
-        lost += int(getattr(event, "num_events_lost", 0))
-
-    for _ in client.observe(last=1, on_lost=count):
-        pass
-    return used_s / took_s, seen / took_s, lost
+        used_s, flows = cpu_s(pid) - before_s, client.status().seen_flows - before_flows
+        sent = int(flood.communicate()[0])
+    time.sleep(SETTLE_S)
+    seen = client.status().seen_flows - all_before
+    return _Share(used_s / took_s, flows / took_s, 2 * sent, seen)

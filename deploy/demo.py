@@ -117,10 +117,10 @@ def demo(*, record_sample: bool) -> None:
 
 def main() -> None:
     """Run the demo where eBPF works; elsewhere say what is missing."""
-    if lacks := missing(check_machine()):
+    if lacks := missing(check_machine(try_load=True)):
         print("The demo needs live capture, which is not possible here:")
         for lack in lacks:
-            print(f"  {lack.name}: {lack.detail}; {lack.remedy}")
+            print("  " + "; ".join(filter(None, (f"{lack.name}: {lack.detail}", lack.remedy))))
         raise SystemExit(1)
     try:
         demo(record_sample="--record-sample" in sys.argv[1:])

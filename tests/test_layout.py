@@ -16,17 +16,19 @@ COMPONENTS = {
     "bpf": "palomar_bpf",
     "client": "palomar",
 }
-TOP_LEVEL = {
+REQUIRED = {
     *COMPONENTS,
-    *("tests", "bench", "docs", "deploy", "pyproject.toml", "docker-compose.yml", "Makefile"),
+    *("tests", "bench", "docs", "deploy", "pyproject.toml", "Makefile"),
     *("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "KNOWN_ISSUES.md", "LICENSE"),
 }
+OPTIONAL = {"docker-compose.yml", "build", "dist"}
 MODULE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
 VAGUE = re.compile(r"(utils?|common|helpers?|misc|manager)$")
-# Declarations and entry points have nothing to test of their own, or are tested by running them.
+# Declarations and entry points have nothing to test of their own, or are tested by running them:
+# paths below the component.
 WITHOUT_OWN_TEST = re.compile(
-    r"__init__|__main__|.*_pb2(_grpc)?|testbed|traffic|hooks_protocols|source|palomar/testing"
+    r"(.*/)?__(init|main)__\.py|palomar_bpf/(testbed|traffic)\.py|palomar_server/source\.py"
 )
 
 
@@ -57,7 +59,8 @@ def test_folder_holds_a_short_readme_and_one_package(component: str, package: st
 
 def test_top_level_is_what_the_architecture_says() -> None:
     visible = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
-    assert visible - TOP_LEVEL <= {"build", "dist"}
+    assert REQUIRED - visible == set()
+    assert visible - REQUIRED <= OPTIONAL
 
 
 @pytest.mark.parametrize("path", modules(), ids=name)
@@ -87,17 +90,19 @@ def test_queues_have_a_limit(path: Path) -> None:
 
 
 def test_every_module_has_its_test() -> None:
-    missing = []
-    for component, package in COMPONENTS.items():
-        root = ROOT / component / package
-        for path in modules():
-            if not path.is_relative_to(root) or WITHOUT_OWN_TEST.fullmatch(path.stem):
-                continue
-            inner = path.relative_to(root)
-            test = ROOT / "tests" / component / inner.parent / f"test_{inner.name}"
-            if not test.exists():
-                missing.append(f"{name(path)}: no {test.relative_to(ROOT)}")
+    missing, exempt = [], set()
+    for path in modules():
+        component, *inner = path.relative_to(ROOT).parts
+        if WITHOUT_OWN_TEST.fullmatch("/".join(inner)):
+            exempt.add("/".join(inner))
+            continue
+        test = ROOT.joinpath("tests", component, *inner[1:-1], f"test_{path.name}")
+        if not test.exists():
+            missing.append(f"{name(path)}: no {test.relative_to(ROOT)}")
     assert missing == []
+    # An exemption for what is gone would hide the next module of that name.
+    for one in ("palomar_bpf/testbed.py", "palomar_bpf/traffic.py", "palomar_server/source.py"):
+        assert one in exempt
 
 
 def test_no_test_uses_mocks() -> None:

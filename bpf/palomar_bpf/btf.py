@@ -75,11 +75,6 @@ class KernelBtf:
             self._library.btf__free(self._btf)
         self._btf = None
 
-    def has_type(self, name: str) -> bool:
-        """Whether the kernel has a struct, union, enum or typedef of this name."""
-        kinds = (_STRUCT, _UNION, _ENUM, _TYPEDEF, _ENUM64)
-        return any(self._find(name, kind) for kind in kinds)
-
     def offset(self, name: str, path: str) -> int:
         """Return where a member of a struct lies, in bytes.
 

@@ -74,6 +74,8 @@ class CaptureStatistics:
     """Name of each interface that could not be attached to -> why."""
     link_overruns: int
     """How often changes of links came faster than they could be followed."""
+    link_failures: int
+    """How often links could not be followed for a reason that was not foreseen, and was logged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,6 @@ class LiveCapture:
         self._following = threading.Lock()
         self._resources = contextlib.ExitStack()
         self._opened: _Opened | None = None
-        self._woken = False
 
     def __enter__(self) -> Self:
         self.open()
@@ -164,15 +165,14 @@ class LiveCapture:
                 losses = opened.counters.losses()
                 if losses:
                     batch = dataclasses.replace(batch or _no_payloads(), losses=losses)
-            woken, self._woken = self._woken, False
-            if batch is not None or woken or (deadline_s is not None and now_s >= deadline_s):
+            due = deadline_s is not None and now_s >= deadline_s
+            if batch is not None or opened.reader.woken or due:
                 return batch
 
     def wake(self) -> None:
         """Make the `read()` that is running, or else the next one, return without waiting."""
         opened = self._opened
         if opened is not None:
-            self._woken = True
             opened.reader.wake()
 
     def close(self) -> None:
@@ -253,6 +253,7 @@ class LiveCapture:
             interfaces=opened.observed.methods,
             failures=opened.observed.failures,
             link_overruns=opened.watcher.overruns,
+            link_failures=opened.watcher.failures,
         )
 
     def _get(self) -> _Opened:

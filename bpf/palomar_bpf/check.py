@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from palomar_bpf.btf import LIBRARY, VMLINUX, KernelBtf
 from palomar_bpf.errors import CaptureError, LoadError
 from palomar_bpf.loader import ProgramOptions, load_programs
+from palomar_bpf.symbols import KALLSYMS, KernelSymbols
 from palomar_bpf.toolchain import BCC_REMEDY, find_bcc, find_headers
 
 if TYPE_CHECKING:
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
 KERNEL_MIN = (5, 10)
 """The oldest kernel the programs are written for: all helpers they use are in 5.8."""
 
+_CAP_NET_BROADCAST = 11
 _CAP_NET_ADMIN = 12
 _CAP_SYS_ADMIN = 21
 _CAP_PERFMON = 38
 _CAP_BPF = 39
 _STATUS = Path("/proc/self/status")
+_SYMBOLS_REMEDY = "grant CAP_SYSLOG, and have sysctl kernel.kptr_restrict at most 1"
 
 _ARGUMENTS_WITH_LOCATION = 2
 _ARGUMENTS_WITH_REASON = 3
@@ -63,6 +66,7 @@ def check_machine(*, try_load: bool = False) -> list[Finding]:
         _check("bcc", _bcc, remedy=BCC_REMEDY),
         _check("headers", _headers),
         _check("privileges", _privileges, remedy="run as root or grant the capabilities"),
+        _check("symbols", _symbols, remedy=_SYMBOLS_REMEDY, needed=False),
         _check("drops", _drops, remedy="run Linux 5.17 or newer for reasons", needed=False),
         _check("attachment", _attachment, needed=False),
     ]
@@ -116,12 +120,20 @@ def _headers() -> tuple[bool, str]:
 def _privileges() -> tuple[bool, str]:
     line = re.search(r"^CapEff:\s*([0-9a-f]+)$", _STATUS.read_text(encoding="ascii"), re.MULTILINE)
     held = int(line[1], 16) if line else 0
-    lacks = [] if held >> _CAP_NET_ADMIN & 1 else ["CAP_NET_ADMIN"]
+    needed = {"CAP_NET_ADMIN": _CAP_NET_ADMIN}
     if not held >> _CAP_SYS_ADMIN & 1:
-        for name, bit in (("CAP_BPF", _CAP_BPF), ("CAP_PERFMON", _CAP_PERFMON)):
-            if not held >> bit & 1:
-                lacks.append(name)
+        needed |= {"CAP_BPF": _CAP_BPF, "CAP_PERFMON": _CAP_PERFMON}
+    # Not for the programs, but for whoever names what they see: notices of other namespaces.
+    needed["CAP_NET_BROADCAST"] = _CAP_NET_BROADCAST
+    lacks = [name for name, bit in needed.items() if not held >> bit & 1]
     return not lacks, f"lacks {', '.join(lacks)}" if lacks else "sufficient capabilities"
+
+
+def _symbols() -> tuple[bool, str]:
+    functions = len(KernelSymbols())
+    if not functions:
+        return False, f"{KALLSYMS} hides addresses: drops do not tell the kernel function"
+    return True, f"{functions} kernel functions"
 
 
 def _drops() -> tuple[bool, str]:
@@ -146,5 +158,4 @@ def _load() -> tuple[bool, str]:
         with KernelBtf() as btf, load_programs(options, btf):
             return True, "the programs compile and load"
     except LoadError as error:
-        last = error.log.strip().rpartition("\n")[2]
-        return False, f"{error}: {last}" if last else str(error)
+        return False, str(error)

@@ -18,8 +18,9 @@ class CaptureError(Exception):
 class LoadError(CaptureError):
     """The programs could not be compiled or loaded; nothing of them is left in the kernel.
 
-    The message is one line: what is wrong and what to do next. `log` is what the compiler and the
-    kernel's verifier printed, empty where they were never reached.
+    The message is one line: what is wrong, with the decisive line of what the compiler or the
+    kernel's verifier said, or what to do next. `log` is all they printed, empty where they were
+    never reached.
     """
 
     def __init__(self, message: str, *, log: str = "") -> None:

@@ -101,7 +101,10 @@ class ObservedInterfaces:
             BpfError: the kernel refused.
         """
         with self._lock:
-            self._endpoint_ids[ifindex] = endpoint_id
+            if endpoint_id:
+                self._endpoint_ids[ifindex] = endpoint_id
+            else:
+                self._endpoint_ids.pop(ifindex, None)
             if ifindex in self._observed:
                 self._enter(self._observed[ifindex])
 

@@ -47,6 +47,8 @@ _RECEIVE_BYTES = 64 * 1024
 _LIST_TRIES = 10
 _SO_RCVBUFFORCE = 33
 """SO_RCVBUF beyond net.core.rmem_max, for CAP_NET_ADMIN; include/uapi/asm-generic/socket.h."""
+_RETRY_MS = 1000
+"""Pause after something that was not foreseen, before the links are listed afresh."""
 _SOCKET_BUFFER_BYTES = 1024 * 1024
 """Holds a burst of some 500 links; with more, the links are listed afresh."""
 
@@ -144,6 +146,8 @@ class LinkWatcher:
         self._decoder = MarshalRtnl()
         self.overruns = 0
         """How often the kernel had more changes than the socket could hold."""
+        self.failures = 0
+        """How often the links could not be followed for another reason, which was logged."""
 
     @property
     def links(self) -> Mapping[int, Link]:
@@ -182,19 +186,34 @@ class LinkWatcher:
     def _run(self) -> None:
         sock = self._socket
         assert sock is not None  # noqa: S101 start() opened it
-        poll = select.poll()
-        poll.register(sock, select.POLLIN)
-        poll.register(self._stop_fd, select.POLLIN)
+        stop, either = select.poll(), select.poll()
+        stop.register(self._stop_fd, select.POLLIN)
+        either.register(self._stop_fd, select.POLLIN)
+        either.register(sock, select.POLLIN)
+        in_step = True
         while True:
-            if any(fd == self._stop_fd for fd, _ in poll.poll()):
+            ready = either.poll() if in_step else stop.poll(_RETRY_MS)
+            if any(fd == self._stop_fd for fd, _ in ready):
                 return
-            if not self._drain(sock):
-                # What was lost is younger than all that was received; with that out of the way,
-                # nothing old can come after the list.
-                self.overruns += 1
-                logger.warning("links changed faster than could be followed; listing them afresh")
-                self._links = _list_links()
-            self._report()
+            try:
+                self._follow(sock, in_step=in_step)
+                in_step = True
+            except Exception:  # the thread's border: who reads `links` cannot tell that it ended
+                self.failures += 1
+                in_step = False
+                logger.exception("links could not be followed; listing them afresh in a second")
+
+    def _follow(self, sock: socket.socket, *, in_step: bool) -> None:
+        """Take in what the kernel tells and report it; list all links if some of it is missing."""
+        complete = self._drain(sock)
+        if not complete:
+            self.overruns += 1
+            logger.warning("links changed faster than could be followed; listing them afresh")
+        if not (complete and in_step):
+            # What was lost is younger than all that was received; with that out of the way,
+            # nothing old can come after the list.
+            self._links = _list_links()
+        self._report()
 
     def _report(self) -> None:
         changes = self._changes()

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -34,12 +35,15 @@ if TYPE_CHECKING:
 
     from palomar_bpf.btf import KernelBtf
 
-__all__ = ["ProgramOptions", "Programs", "load_programs", "source"]
+__all__ = ["ProgramOptions", "Programs", "load_programs", "source", "verdict"]
 
 LOAD_TIMEOUT_S = 60
 """Longest time a load may take; it takes about one second, on a busy small machine perhaps ten."""
 
-_SOURCES = ("event.h", "ratelimit.h", "packet.h", "connection.h", "trace.c", "drop.c")
+_SOURCES = (
+    *("event.h", "memory.h", "ratelimit.h", "packet.h", "connection.h"),
+    *("trace.c", "drop.c"),
+)
 """In order of use. bcc rewrites map operations in one text only: they are joined, not included."""
 _TC_PROGRAMS = ("trace_ingress", "trace_egress")
 _TRACEPOINT_PROGRAMS = ("drop",)
@@ -51,6 +55,9 @@ _MESSAGE_BYTES_MAX = 1 << 17
 """Bound of one message of the exchange; the request is the source text, about 40 kB."""
 _LOG_BYTES_MAX = 1 << 16
 """How much of the end of the log is kept; the verifier's verdict is at its end."""
+_NO_VERDICT = re.compile(r"processed \d+ insns|verification time|stack depth|\d+ errors? generated")
+"""Lines at the end of a log that only sum up."""
+_VERDICT_CHARACTERS_MAX = 200
 _EXIT_S = 5
 """How long a child that has said nothing may take to end by itself and tell its status."""
 
@@ -147,7 +154,21 @@ def _run_child(request: dict[str, Any], log: IO[bytes]) -> list[int]:
     for fd in fds:
         os.close(fd)
     message = answer.get("error", f"the process that loads the programs ended, status {status}")
-    raise LoadError(message, log=_tail(log))
+    tail = _tail(log)
+    said = verdict(tail)
+    raise LoadError(f"{message}: {said}" if said else message, log=tail)
+
+
+def verdict(log: str) -> str:
+    """The line of a log that says why: the compiler's first error, or the verifier's last word.
+
+    Empty where nothing was printed; cut after 200 characters.
+    """
+    lines = [line.strip() for line in log.splitlines()]
+    errors = [line for line in lines if ": error: " in line or ": fatal error: " in line]
+    words = [line for line in lines if line and not _NO_VERDICT.match(line)]
+    said = errors[0] if errors else words[-1] if words else ""
+    return said[:_VERDICT_CHARACTERS_MAX]
 
 
 def _exchange(child: socket.socket, request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
@@ -203,7 +224,7 @@ def _main(fd: int) -> None:
         except LoadError as error:
             parent.send(json.dumps({"error": str(error)}).encode())
         except Exception as error:  # noqa: BLE001 - all that bcc raises is plain Exception
-            message = f"the programs do not load: {error}; see the log"
+            message = f"the programs do not load: {error}"
             parent.send(json.dumps({"error": message}).encode())
         else:
             socket.send_fds(parent, [json.dumps({"names": _NAMES}).encode()], fds)

@@ -100,10 +100,17 @@ def open_bpf_output(cpu: int, data_pages: int) -> PerfEvents:
         os.close(announcing_fd)
         memory.close()
         raise
-    fcntl.ioctl(silent_fd, _IOC_SET_OUTPUT, announcing_fd)
-    for fd in (announcing_fd, silent_fd):
-        fcntl.ioctl(fd, _IOC_ENABLE, 0)
-    return PerfEvents(cpu, announcing_fd, silent_fd, memory)
+    events = PerfEvents(cpu, announcing_fd, silent_fd, memory)
+    try:
+        fcntl.ioctl(silent_fd, _IOC_SET_OUTPUT, announcing_fd)
+        for fd in (announcing_fd, silent_fd):
+            fcntl.ioctl(fd, _IOC_ENABLE, 0)
+    except OSError as error:
+        events.close()
+        raise CaptureError(
+            f"switching on the perf ring for CPU {cpu}: {error.strerror}; has the CPU gone offline?"
+        ) from error
+    return events
 
 
 def online_cpus() -> list[int]:

@@ -60,6 +60,8 @@ class PerfReader:
             raise ValueError(f"coalesce_max_s must not be negative, but is {coalesce_max_s}")
         self.loss_hint = False
         """Set when the kernel noted a loss; whoever counts losses clears it."""
+        self.woken = False
+        """Whether the last `read()` ended because of `wake()`; for the thread that reads."""
         self._map_fd = events_map_fd
         self._events: list[PerfEvents] = []
         self._rings: list[PerfRing] = []
@@ -101,9 +103,9 @@ class PerfReader:
                 pause_s = self._last_looks_s.pop(0)
             if pause_s is not None:
                 wait_s = pause_s if wait_s is None else min(pause_s, wait_s)
-            woken = self._wait(wait_s)
+            self.woken = self._wait(wait_s)
             batch = self._drain()
-            if batch is not None or woken:
+            if batch is not None or self.woken:
                 return batch
             if pause_s is not None:
                 self._pacer.calm()

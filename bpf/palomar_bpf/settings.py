@@ -5,6 +5,7 @@ In go plain values, checked when the object is made; used by `palomar_bpf.captur
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
@@ -25,6 +26,8 @@ TCP_FLAGS: Final = {
 """Name -> bit of the TCP header's flags byte (RFC 9293, RFC 3168)."""
 
 _PAGES_MAX = 1 << 14
+_EVENT_OVERHEAD_BYTES = 256
+"""More than an event and its record take beside the packet's bytes."""
 _COALESCE_MAX_S = 0.1
 _INTERVAL_MAX_S = 3600.0
 _NS_PER_S = 1_000_000_000
@@ -63,7 +66,7 @@ class CaptureSettings:
     begin and end connections."""
     connections_max: int = 65_536
     """Connections the kernel remembers, for direction and aggregation; the one idle longest makes
-    room. Default 65,536: some 16 MB of kernel memory."""
+    room. Default 65,536: some 20 MB of kernel memory."""
     interfaces_max: int = 4_096
     """Interfaces, and namespaces, that can be known to the kernel side. Default 4,096: ten times
     the pods of a big node."""
@@ -93,6 +96,13 @@ class CaptureSettings:
         pages = self.pages_per_cpu
         if not 1 <= pages <= _PAGES_MAX or pages & (pages - 1):
             raise ValueError(f"pages_per_cpu is {pages}, must be a power of two to {_PAGES_MAX}")
+        # A ring that is read once it is half full must hold an event in its other half.
+        snaplen_max_bytes = pages * mmap.PAGESIZE // 2 - _EVENT_OVERHEAD_BYTES
+        if self.snaplen_bytes > snaplen_max_bytes:
+            raise ValueError(
+                f"snaplen_bytes is {self.snaplen_bytes}, must be at most {snaplen_max_bytes} with "
+                f"pages_per_cpu {pages}: raise pages_per_cpu"
+            )
         for name, longest_s in (
             ("coalesce_max_s", _COALESCE_MAX_S),
             ("aggregation_interval_s", _INTERVAL_MAX_S),

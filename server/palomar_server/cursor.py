@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SCAN_ROWS_MAX = 16_384
 """Rows looked at in one go: a fraction of a millisecond, so that other streams get their turn."""
+TAKE_ROWS_MAX = 512
+"""Rows copied in one go: what a reader that has stopped reading holds on to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Cursor:
         self._since_ns = since_ns
         self._until_ns = until_ns
         self.position = position
+        self._scan_rows = TAKE_ROWS_MAX
 
     def _mask(self, rows: Rows) -> Mask:
         mask = self._selected.mask(rows)
@@ -70,19 +73,32 @@ class Cursor:
         return mask
 
     def read(self, end: int) -> Slice:
-        """Look at the next events up to `end` (exclusive), at most `SCAN_ROWS_MAX`, and move on."""
+        """Look at the next events up to `end` (exclusive) and move on.
+
+        Stops after `TAKE_ROWS_MAX` selected events, and after `SCAN_ROWS_MAX` looked at.
+        """
         # What lies behind `end` nobody asked for yet, so it is not lost yet either.
         start = max(self.position, min(self._ring.oldest, end))
         lost = start - self.position
-        stop = min(end, start + SCAN_ROWS_MAX)
+        stop = min(end, start + self._scan_rows)
         pieces: list[Rows] = []
         sequences: list[np.ndarray[tuple[int], np.dtype[np.int64]]] = []
+        left = TAKE_ROWS_MAX
         for first, rows in self._ring.spans(start, stop):
-            found = np.flatnonzero(self._mask(rows))
+            found = self._mask(rows).nonzero()[0]
+            if len(found) > left:
+                found = found[:left]
+                stop = first + int(found[-1]) + 1 if left else first
             pieces.append(take(rows, found))
             sequences.append(found + first)
+            left -= len(found)
+            if stop <= first + len(rows):
+                break
         numbers = np.concatenate(sequences) if sequences else np.zeros(0, np.int64)
         chosen = np.concatenate(pieces) if pieces else np.zeros(0, FLOW)
+        # Look further ahead where little is selected, and not in vain where much is.
+        sparse = len(numbers) < TAKE_ROWS_MAX // 4
+        self._scan_rows = min(2 * self._scan_rows, SCAN_ROWS_MAX) if sparse else 2 * TAKE_ROWS_MAX
         # Rows that the writer took meanwhile may be torn: only those still there count.
         overtaken = min(self._ring.oldest, stop) - start
         if overtaken > 0:

@@ -16,6 +16,7 @@ from palomar_server.agent import Agent
 from palomar_server.encode import FlowEncoder
 from palomar_server.endpoints import EndpointTable
 from palomar_server.event_file import EventFileWriter
+from palomar_server.filters.compiled import FilterLimits
 from palomar_server.grpc_server import GrpcServer
 from palomar_server.hooks import Hooks
 from palomar_server.inventory import load_inventory
@@ -26,6 +27,7 @@ from palomar_server.observer import Observer
 from palomar_server.pipeline import Pipeline
 from palomar_server.replay import ReplaySource
 from palomar_server.ring import Ring
+from palomar_server.settings import SettingsError
 from palomar_server.surroundings import Surroundings
 from palomar_server.waker import Waker
 
@@ -36,14 +38,25 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _NS_PER_S = 1_000_000_000
+_LIVE_ONLY = frozenset(CaptureSettings.__dataclass_fields__) | {
+    *("interface", "netns_directory", "netns_namespace", "cluster_name", "node_name"),
+}
+"""Settings that only live capture heeds: a recording has its own answers."""
 
 
 def capture_settings(settings: Settings) -> CaptureSettings:
     """The part of the settings that is the kernel side's.
 
     Raises:
-        ValueError: a value is not possible; names field and value.
+        SettingsError: a value is not possible; names field and value.
     """
+    try:
+        return _capture_settings(settings)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+
+
+def _capture_settings(settings: Settings) -> CaptureSettings:
     return CaptureSettings(
         interfaces=settings.interface,
         snaplen_bytes=settings.snaplen_bytes,
@@ -87,7 +100,8 @@ class Daemon:
 
     Raises:
         InventoryError: the inventory cannot be used.
-        ValueError: a setting of the kernel side is not possible, or a hook cannot be loaded.
+        SettingsError: a setting of the kernel side is not possible.
+        HookError: a hook cannot be loaded.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -114,9 +128,13 @@ class Daemon:
     ) -> LiveSource | ReplaySource:
         settings = self._settings
         if settings.replay is not None:
+            if idle := sorted(settings.model_fields_set & _LIVE_ONLY):
+                log.warning("settings without effect on a replay", settings=idle)
             return ReplaySource(settings.replay, settings.speed)
         if not settings.live:
-            raise ValueError("nothing to observe: --no-live needs a recording, give --replay FILE")
+            raise SettingsError(
+                "nothing to observe: --no-live needs a recording, give --replay FILE"
+            )
         endpoints = LocalEndpoints(
             inventory,
             cluster_name=settings.cluster_name,
@@ -150,6 +168,9 @@ class Daemon:
             waker,
             lost_event_interval_s=self._settings.lost_event_interval_s,
             streams_max=self._settings.streams_max,
+            filter_limits=FilterLimits(
+                self._settings.filters_max, self._settings.filter_values_max
+            ),
         )
         pipeline = Pipeline(
             self._surroundings, self._hooks, self._encoder, self._ring, waker.notify
@@ -206,6 +227,12 @@ class Daemon:
             flows=self._ring.flows_seen,
             lost={kind.value: events for kind, events in pipeline.lost.items()},
             malformed=dict(malformed),
+            refused={
+                "endpoints": self._surroundings.endpoints.refused,
+                "interfaces": self._surroundings.interfaces.refused,
+                "drop sites": self._surroundings.drop_sites.refused,
+            },
+            hook_errors=self._hooks.errors(),
             not_recorded=event_file.events_lost if event_file is not None else 0,
         )
 

@@ -73,7 +73,7 @@ class FlowEncoder:
     Args:
         surroundings: the tables that rows point into.
         names: DNS names and services.
-        node_name: as cluster/node.
+        node_name: as cluster/node, where the source does not say which node its payloads are from.
         node_labels: labels of this node.
         run_id: 60 random bits that tell this run's uuids from others'.
     """
@@ -94,8 +94,7 @@ class FlowEncoder:
         # RFC 9562 version 8: 60 bits of the run, then the variant and 62 bits of sequence.
         run_hex = f"{run:015x}"
         self._uuid_prefix = f"{run_hex[:8]}-{run_hex[8:12]}-8{run_hex[12:15]}-"
-        self._node_field = _field(_NUMBER_RESPONSE_NODE_NAME, node_name.encode())
-        self._whole = ResponseEncoder(self, surroundings, self._node_field, None)
+        self._whole = ResponseEncoder(self, surroundings, None)
         self._masked: WeakValueDictionary[tuple[str, ...], ResponseEncoder] = WeakValueDictionary()
 
     def uuid(self, sequence: int) -> str:
@@ -106,7 +105,16 @@ class FlowEncoder:
 
     def repeating(self, row: Any) -> flow_pb2.Flow:
         """The message of one row without `time` and `uuid`."""
-        return build_flow(row, self._surroundings, self._names, self._node_name, self._node_labels)
+        return build_flow(row, self._surroundings, self._names, self.node_name, self._node_labels)
+
+    @property
+    def node_name(self) -> str:
+        """The node that flows are from, as cluster/node."""
+        return self._surroundings.node_name or self._node_name
+
+    def node_field(self) -> bytes:
+        """The node's name as a field of a response."""
+        return _field(_NUMBER_RESPONSE_NODE_NAME, self.node_name.encode())
 
     def flow(self, row: Any, sequence: int | None = None) -> flow_pb2.Flow:
         """The whole message of one row; `uuid` only where the sequence is known."""
@@ -123,7 +131,7 @@ class FlowEncoder:
                 _TAG_RESPONSE_LOST,
                 varint(len(lost)),
                 lost,
-                self._node_field,
+                self.node_field(),
                 _TAG_RESPONSE_TIME,
                 timestamp(time_ns),
             )
@@ -139,7 +147,7 @@ class FlowEncoder:
         paths = tuple(sorted(set(mask.paths)))
         shared = self._masked.get(paths)
         if shared is None:
-            shared = ResponseEncoder(self, self._surroundings, self._node_field, mask)
+            shared = ResponseEncoder(self, self._surroundings, mask)
             self._masked[paths] = shared
         return shared
 
@@ -155,19 +163,18 @@ class ResponseEncoder:
         self,
         encoder: FlowEncoder,
         surroundings: Surroundings,
-        node_field: bytes,
         mask: FieldMask | None,
     ) -> None:
         self._encoder = encoder
-        self._endpoints = surroundings.endpoints
-        self._node_field = node_field
+        self._surroundings = surroundings
         self._mask = mask if mask is not None and mask.paths else None
         roots = {path.partition(".")[0] for path in self._mask.paths} if self._mask else set()
         self._with_time = self._mask is None or "time" in roots
         self._with_uuid = self._mask is None or "uuid" in roots
         self._fragments: dict[bytes, bytes] = {}
         self._fragments_max = FRAGMENTS_MAX if self._mask is None else MASKED_FRAGMENTS_MAX
-        self._generation = self._endpoints.generation
+        self._generation = -1
+        self._node_field = b""
 
     def _fragment(self, row: Any) -> bytes:
         flow = self._encoder.repeating(row)
@@ -191,9 +198,10 @@ class ResponseEncoder:
             Kind and serialised GetFlowsResponse of each row; a loss notice that was overwritten
             meanwhile is left out.
         """
-        if self._generation != self._endpoints.generation:
+        if self._generation != (generation := self._surroundings.generation):
             self._fragments.clear()
-            self._generation = self._endpoints.generation
+            self._node_field = self._encoder.node_field()
+            self._generation = generation
         raw = rows.tobytes()
         size = FLOW.itemsize
         times = rows["time_ns"].tolist()

@@ -197,10 +197,12 @@ class EndpointTable:
                 return 0
             row = int(gone[0]) + 1
             self._forget(row)
+            self._set_row(row, endpoint)
+            # Last: a reader that sees the new number must find the new meaning.
             self.generation += 1
         else:
             self._endpoints.append(endpoint)
-        self._set_row(row, endpoint)
+            self._set_row(row, endpoint)
         return row
 
     def _set_row(self, row: int, endpoint: Endpoint) -> None:
@@ -241,10 +243,11 @@ class EndpointTable:
 
     def _prune(self) -> None:
         """Forget addresses that nobody has had since the oldest flow."""
+        left = set(np.flatnonzero(self._valid_until_ns[: len(self)] < self._oldest_ns).tolist())
         for owners in (self._exact, *self._prefixes.values()):
             for address, tenures in list(owners.items()):
                 since_ns, row = tenures[-1]
-                if row == 0 and since_ns < self._oldest_ns:
+                if row in left or (row == 0 and since_ns < self._oldest_ns):
                     del owners[address]
 
     def _rebuild(self) -> None:

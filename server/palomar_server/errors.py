@@ -1,4 +1,6 @@
-"""What a request can be told, sorted by what its caller does next, and the gRPC status of each.
+"""What a request can be told, sorted by what its caller does next.
+
+`grpc_server.status_of` gives each its gRPC status.
 
 RequestError            the request cannot be served
 ├── InvalidRequest      change the request: INVALID_ARGUMENT
@@ -9,7 +11,7 @@ RequestError            the request cannot be served
 
 from __future__ import annotations
 
-import grpc
+import reprlib
 
 
 class RequestError(Exception):
@@ -20,7 +22,8 @@ class InvalidRequest(RequestError):  # noqa: N818 - named for what the caller re
     """A value in the request breaks a rule; the text has field, value and rule."""
 
     def __init__(self, field: str, value: object, rule: str) -> None:
-        super().__init__(f"{field}: {value!r} {rule}")
+        # Shortened: a status is sent as metadata, which has a limit of its own.
+        super().__init__(f"{field}: {reprlib.repr(value)} {rule}")
 
 
 class Unsupported(RequestError):  # noqa: N818 - likewise
@@ -36,16 +39,3 @@ class Stopping(RequestError):  # noqa: N818 - likewise
 
     def __init__(self) -> None:
         super().__init__("palomard is stopping")
-
-
-_STATUS = {
-    InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
-    Unsupported: grpc.StatusCode.UNIMPLEMENTED,
-    Exhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    Stopping: grpc.StatusCode.UNAVAILABLE,
-}
-
-
-def status_of(error: RequestError) -> grpc.StatusCode:
-    """The one place where a gRPC status is chosen."""
-    return _STATUS[type(error)]

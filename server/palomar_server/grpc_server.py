@@ -14,7 +14,13 @@ from grpc_reflection.v1alpha import reflection
 
 from palomar_proto.observer import observer_pb2
 from palomar_server import __version__
-from palomar_server.errors import RequestError, status_of
+from palomar_server.errors import (
+    Exhausted,
+    InvalidRequest,
+    RequestError,
+    Stopping,
+    Unsupported,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,6 +38,19 @@ _HEALTH_SERVICES = ("", "observer.Observer", "hubble.server.Observer")
 """The last is what the hubble CLI asks for."""
 
 _VERSION_HEADER = (("hubble-server-version", f"{HUBBLE_API_VERSION}+palomar.{__version__}"),)
+
+
+_STATUS = {
+    InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
+    Unsupported: grpc.StatusCode.UNIMPLEMENTED,
+    Exhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Stopping: grpc.StatusCode.UNAVAILABLE,
+}
+
+
+def status_of(error: RequestError) -> grpc.StatusCode:
+    """The one place where a gRPC status is chosen."""
+    return _STATUS[type(error)]
 
 
 class SocketInUseError(Exception):

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import enum
 import importlib
+import operator
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -39,6 +40,14 @@ log = structlog.get_logger(__name__)
 DEFAULT_BUDGET_S = 0.05
 """Time a hook may take for a batch before it is reported: the kernel's ring holds about this much
 at a high rate."""
+
+
+REPORT_INTERVAL_S = 30.0
+"""A hook's failures and overruns are all counted, and logged at most this often."""
+
+
+class HookError(Exception):
+    """A hook that settings name cannot be loaded."""
 
 
 class Verdict(enum.Enum):
@@ -114,6 +123,7 @@ class Chain(Generic[HookT, BatchT]):
         """Exceptions by hook."""
         self.overruns: Counter[str] = Counter()
         """Batches over budget by hook."""
+        self._reported_s: dict[str, float] = {}
 
     def __len__(self) -> int:
         return len(self._hooks)
@@ -130,12 +140,26 @@ class Chain(Generic[HookT, BatchT]):
                 batch = self._left(batch, self._call(hook, batch))
             except Exception:
                 self.errors[name] += 1
-                log.exception("hook failed, its batch goes on unchanged", hook=name)
+                if self._may_report(name, started):
+                    log.exception(
+                        "hook failed, its batch goes on unchanged",
+                        hook=name,
+                        failures=self.errors[name],
+                    )
             took_s = self._clock() - started
             if took_s > self._budget_s:
                 self.overruns[name] += 1
-                log.warning("hook overran its budget", hook=name, took_s=round(took_s, 4))
+                if self._may_report(name, started):
+                    log.warning("hook overran its budget", hook=name, took_s=round(took_s, 4))
         return batch
+
+    def _may_report(self, name: str, now_s: float) -> bool:
+        """Whether it is time to log of a hook again: a broken one fails at every batch."""
+        last_s = self._reported_s.get(name)
+        if last_s is not None and now_s - last_s < REPORT_INTERVAL_S:
+            return False
+        self._reported_s[name] = now_s
+        return True
 
     def _left(self, batch: BatchT, mask: Mask | None) -> BatchT:
         if mask is None:
@@ -175,6 +199,14 @@ class Hooks:
         default_factory=lambda: Chain(lambda hook, b: hook.on_decoded_event(b), _subset_flows)
     )
 
+    def errors(self) -> dict[str, int]:
+        """Exceptions of all chains by hook."""
+        chains = (self.monitor_event, self.decoded_flow, self.decoded_event)
+        total: Counter[str] = Counter()
+        for chain in chains:
+            total.update(chain.errors)
+        return dict(total)
+
     def register(self, hook: object, name: str) -> None:
         """Put an object into the chain of every hook it implements.
 
@@ -199,15 +231,15 @@ class Hooks:
         """Import and register hooks named `module:object`; a class is instantiated.
 
         Raises:
-            ValueError: a name cannot be imported; names it and the cause.
+            HookError: a name cannot be imported; names it and the cause.
         """
         for name in names:
             module, _, attribute = name.partition(":")
             try:
-                hook = getattr(importlib.import_module(module), attribute)
+                hook = operator.attrgetter(attribute)(importlib.import_module(module))
                 self.register(hook() if isinstance(hook, type) else hook, name)
             except Exception as error:
-                raise ValueError(
+                raise HookError(
                     f"hook {name!r} cannot be loaded ({error}); name it as module:object"
                 ) from error
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from palomar_bpf.batch import PayloadBatch
     from palomar_bpf.links import Link
     from palomar_bpf.settings import CaptureSettings
     from palomar_server.local_endpoints import LocalEndpoints
@@ -66,6 +67,8 @@ class LiveSource:
         self._observed: Mapping[int, Link] = {}
         self._links: dict[int, str] = {}
         self._clock_checked_s = 0.0
+        self._held: PayloadBatch | None = None
+        self._host: frozenset[str] = frozenset()
         self._open = False
 
     def open(self) -> None:
@@ -99,10 +102,14 @@ class LiveSource:
             return self._context.popleft()
         if not self._open:
             return END
-        batch = self.capture.read(timeout_s)
+        batch, self._held = self._held or self.capture.read(timeout_s), None
         if batch is not None and time.monotonic() - self._clock_checked_s > CLOCK_INTERVAL_S:
-            # For the batches after this one.
+            # The clock may have been set while nothing happened: first what it is now.
             self._measure_clock()
+            with self._changing:
+                self._tell_host()
+            self._held = batch
+            return self._context.popleft()
         return batch
 
     def wake(self) -> None:
@@ -131,10 +138,18 @@ class LiveSource:
         self._context.append({"boot_offset_ns": self.capture.boot_offset_ns()})
 
     def _tell_host(self) -> None:
-        """Tell this node's own addresses."""
-        if self._queries is not None:
+        """Tell this node's own addresses, if they are others than last told."""
+        if self._queries is None:
+            return
+        try:
             addresses = self._queries.addresses(None)
-            self._say(self._endpoints.host(str(one) for one in addresses if not one.is_loopback))
+        except OSError as error:
+            log.warning("this node's addresses could not be listed", error=str(error))
+            return
+        host = frozenset(str(one) for one in addresses if not one.is_loopback)
+        if host != self._host:
+            self._host = host
+            self._say(self._endpoints.host(host))
 
     def _on_links(self, observed: Mapping[int, Link]) -> None:
         """The observed links changed; runs on the link watcher's thread, or within `open`."""

@@ -8,6 +8,7 @@ by its own name.
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,7 @@ class LocalEndpoints:
             ip: pod for pod in (inventory.pods if inventory else ()) for ip in pod.ips
         }
         self._identities: dict[tuple[str, ...], int] = {}
+        self._free_identities = itertools.count(_IDENTITY_FIRST)
         self._ids: dict[str, int] = {}
 
     def initial(self) -> Context:
@@ -96,10 +98,7 @@ class LocalEndpoints:
         if pod is not None:
             addresses = sorted({*pod.ips, *state.addresses})
             return {"endpoints": {_pod_key(pod): self._pod(pod, addresses, endpoint_id)}}
-        labels = (
-            f"k8s:io.kubernetes.pod.namespace={self._namespace}",
-            f"palomar:netns={state.name}",
-        )
+        labels = self._labels(state)
         endpoint = {
             "at_ns": self._clock_ns(),
             "addresses": list(state.addresses),
@@ -115,11 +114,18 @@ class LocalEndpoints:
     def went(self, state: NamespaceState) -> Context:
         """A namespace went. Its id is free for another one."""
         self._ids.pop(state.name, None)
+        self._identities.pop(self._labels(state), None)
         pod = next((self._pods[ip] for ip in state.addresses if ip in self._pods), None)
         if pod is not None:
             # The inventory still says that it exists, somewhere.
             return {"endpoints": {_pod_key(pod): self._pod(pod, pod.ips, 0)}}
         return {"endpoints": {f"netns:{state.name}": {"removed_ns": self._clock_ns()}}}
+
+    def _labels(self, state: NamespaceState) -> tuple[str, ...]:
+        return (
+            f"k8s:io.kubernetes.pod.namespace={self._namespace}",
+            f"palomar:netns={state.name}",
+        )
 
     def _pod(self, pod: InventoryPod, addresses: Iterable[str], endpoint_id: int) -> dict[str, Any]:
         return {
@@ -138,7 +144,10 @@ class LocalEndpoints:
         """The identity given, or one for the set of labels: equal labels, equal identity."""
         if given is not None:
             return given
-        return self._identities.setdefault(labels, _IDENTITY_FIRST + len(self._identities))
+        known = self._identities.get(labels)
+        if known is None:
+            known = self._identities[labels] = next(self._free_identities)
+        return known
 
 
 def _pod_key(pod: InventoryPod) -> str:

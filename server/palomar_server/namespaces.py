@@ -34,6 +34,8 @@ _SETTLE_S = 0.02
 """Pause between the first notice and the look: making one veth pair sends about ten."""
 _REST_SHARE = 9
 """Rest after a look, as a multiple of what the look took."""
+_PAUSE_S = 1.0
+"""After something that was not foreseen, before all namespaces are looked at afresh."""
 _RETRY_S = 5.0
 """Until a namespace that could not be asked is asked again."""
 
@@ -92,6 +94,8 @@ class NamespaceWatcher:
         """
         self.ignored = 0
         """Namespaces beyond `namespaces_max` at the last look."""
+        self.failures = 0
+        """How often following failed in a way that was not foreseen; logged each time."""
         self._directory = directory
         self._on_change = on_change
         self._namespaces_max = namespaces_max
@@ -112,12 +116,18 @@ class NamespaceWatcher:
             OSError: The kernel lacks an interface (Linux before 4.20), or no descriptor is left.
         """
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        opened: list[DirectoryWatch | RouteNotices | RouteQueries] = []
+        opened: list[DirectoryWatch | RouteNotices | RouteQueries | select.epoll] = []
         try:
+            self._poller = select.epoll()
+            opened.append(self._poller)
             self._watch = DirectoryWatch(self._directory)
             opened.append(self._watch)
             self._notices = RouteNotices()
             opened.append(self._notices)
+            for fd, events in self._watch.polled().items():
+                self._poller.register(fd, events)
+            self._poller.register(self._notices.fileno(), select.EPOLLIN)
+            self._poller.register(self._wake, select.EPOLLIN)
             self._queries = RouteQueries()
         except OSError:
             for each in opened:
@@ -146,29 +156,31 @@ class NamespaceWatcher:
         self._queries.close()
         self._notices.close()
         self._watch.close()
+        self._poller.close()
         os.close(self._wake)
 
     def _run(self, first_look: threading.Event) -> None:
-        try:
-            with select.epoll() as poller:
-                for fd, events in self._watch.polled().items():
-                    poller.register(fd, events)
-                poller.register(self._notices.fileno(), select.EPOLLIN)
-                poller.register(self._wake, select.EPOLLIN)
-                self._follow(poller, first_look)
-        finally:
-            first_look.set()
+        while not self._closing:
+            try:
+                self._follow(first_look)
+            except Exception:  # noqa: BLE001 -- the thread's border: nobody would notice its end
+                self.failures += 1
+                _log.exception("network namespaces could not be followed; looking afresh")
+                self._pending = Changes(overrun=True)
+                self._names_pending = True
+                first_look.set()  # What could be told has been.
+                self._rest(_PAUSE_S)
 
-    def _follow(self, poller: select.epoll, first_look: threading.Event) -> None:
+    def _follow(self, first_look: threading.Event) -> None:
         while not self._closing:
             started_s = time.monotonic()
             retry = self._look_safely()
             first_look.set()
             took_s = time.monotonic() - started_s
-            woken = poller.poll(_RETRY_S if retry else None)
+            woken = self._poller.poll(_RETRY_S if retry else None)
             # Notices wait in the kernel meanwhile; what it has no room for shows as an overrun.
             self._rest(max(_SETTLE_S, started_s + took_s * (1 + _REST_SHARE) - time.monotonic()))
-            for fd, _ in woken + poller.poll(0):
+            for fd, _ in woken + self._poller.poll(0):
                 self._note(fd)
 
     def _rest(self, duration_s: float) -> None:

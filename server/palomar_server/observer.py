@@ -13,7 +13,7 @@ from palomar_proto.observer import observer_pb2
 from palomar_server import __version__
 from palomar_server.cursor import Cursor
 from palomar_server.errors import Exhausted, InvalidRequest, Stopping
-from palomar_server.filters.compiled import CompiledFilter
+from palomar_server.filters.compiled import CompiledFilter, FilterLimits
 from palomar_server.table import Kind
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _NS_PER_S = 1_000_000_000
 _RATE_WINDOW_NS = 60 * _NS_PER_S
 _TIME_MAX_NS = (1 << 64) - 1
+_LATE_NS = 200_000_000
+"""How long after its time an event may still come: twice the longest that the reader may wait."""
 
 
 @dataclass(slots=True)
@@ -50,8 +52,9 @@ class RingLoss:
 
     def due(self, now_ns: int) -> bool:
         """Whether a notice should be sent now."""
-        quiet = self._sent_ns is None or now_ns - self._sent_ns >= self.interval_ns
-        return self.events > 0 and quiet
+        # A clock that was set back must not silence the notices.
+        waited = self._sent_ns is None or not 0 <= now_ns - self._sent_ns < self.interval_ns
+        return self.events > 0 and waited
 
     def take(self, now_ns: int) -> bytes:
         """The serialised LostEvent of everything counted, and start anew."""
@@ -85,6 +88,7 @@ class Observer:
         waker: tells followers of new events.
         lost_event_interval_s: at most one notice per stream in this time.
         streams_max: GetFlows streams served at once.
+        filter_limits: what the filters of a request may cost.
         clock_ns: UTC ns.
     """
 
@@ -96,7 +100,8 @@ class Observer:
         waker: Waker,
         *,
         lost_event_interval_s: float = 1.0,
-        streams_max: int = 1024,
+        streams_max: int = 256,
+        filter_limits: FilterLimits | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._ring = ring
@@ -107,6 +112,7 @@ class Observer:
         self._streams_max = streams_max
         self._clock_ns = clock_ns
         self._started_ns = clock_ns()
+        self._filter_limits = filter_limits or FilterLimits()
         self._stopping = False
         self.streams = 0
         """GetFlows streams being served."""
@@ -121,12 +127,15 @@ class Observer:
             RequestError: before the first response, where the request cannot be served.
             Stopping: while following, when the server ends.
         """
+        if self._stopping:
+            raise Stopping
+        # Before anything that costs time.
+        if self.streams >= self._streams_max:
+            raise Exhausted(f"{self._streams_max} streams are open, which is streams_max")
         cursor = self._cursor(request)
         mask = request.field_mask if request.HasField("field_mask") else None
         if mask is not None and not mask.IsValidForDescriptor(flow_pb2.Flow.DESCRIPTOR):
             raise InvalidRequest("field_mask", list(mask.paths), "has a path that Flow lacks")
-        if self.streams >= self._streams_max:
-            raise Exhausted(f"{self._streams_max} streams are open, which is streams_max")
         self.streams += 1
         try:
             async for response in self._stream(request, cursor, self._encoder.responses(mask)):
@@ -139,7 +148,9 @@ class Observer:
         if request.first and request.follow:
             raise InvalidRequest("first", "true", "cannot be specified with follow")
         since, until = _time_range(request)
-        selected = CompiledFilter(request.whitelist, request.blacklist, self._surroundings)
+        selected = CompiledFilter(
+            request.whitelist, request.blacklist, self._surroundings, self._filter_limits
+        )
         cursor = Cursor(self._ring, selected, self._ring.next, since_ns=since, until_ns=until)
         if request.first or since is not None or (not request.number and not request.follow):
             cursor.position = self._ring.oldest
@@ -165,10 +176,12 @@ class Observer:
                     left -= 1
                     if not left:
                         break
-            if not request.follow or (until is not None and self._clock_ns() > until):
+            if not request.follow or (until is not None and self._clock_ns() > until + _LATE_NS):
                 break
             await self._wait(cursor, loss, until)
             if self._stopping:
+                if loss.events:
+                    yield self._lost(loss)[1]
                 raise Stopping
             end = self._ring.next
         if loss.events:
@@ -200,7 +213,7 @@ class Observer:
         """Wait for events, for a loss notice to fall due, or for the end of the time asked for."""
         waits_s = [self._lost_event_interval_ns / _NS_PER_S] if loss.events else []
         if until_ns is not None:
-            waits_s.append(max(0.0, (until_ns - self._clock_ns()) / _NS_PER_S) + 0.001)
+            waits_s.append(max(0.0, (until_ns + _LATE_NS - self._clock_ns()) / _NS_PER_S) + 0.001)
         await self._waker.wait(
             lambda: self._stopping or self._ring.next > cursor.position,
             min(waits_s) if waits_s else None,

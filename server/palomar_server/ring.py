@@ -42,7 +42,8 @@ class Ring:
         """Flows ever written; other kinds of events are not counted."""
 
     def __len__(self) -> int:
-        return self._next - self._oldest
+        # While a batch larger than the ring is written, everything there is on its way out.
+        return max(0, self._next - self._oldest)
 
     @property
     def oldest(self) -> int:
@@ -72,6 +73,7 @@ class Ring:
         first = self._next
         count = len(rows)
         end = first + count
+        flows = int(np.count_nonzero(rows["kind"] == Kind.FLOW))
         if count > self.capacity:
             rows = rows[count - self.capacity :]
         start = end - len(rows)
@@ -85,7 +87,7 @@ class Ring:
             self._messages[first + index] = message
         while self._messages and next(iter(self._messages)) < self._oldest:
             del self._messages[next(iter(self._messages))]
-        self.flows_seen += int(np.count_nonzero(rows["kind"] == Kind.FLOW)) + count - len(rows)
+        self.flows_seen += flows
         self._next = end
         return first
 

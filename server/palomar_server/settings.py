@@ -177,9 +177,14 @@ class Settings(BaseModel):
     streams_max: _Count = 256
     """Streams served at once. Default 256: enough for people and dashboards, and a bound for what
     filters can cost."""
+    filters_max: _Count = 64
+    """Filters that a request may have. Default 64: a client that names both ends of a flow uses
+    two."""
+    filter_values_max: _Count = 1_000
+    """Values that all filters of a request may have. Default 1,000: each costs time whenever events
+    are looked at."""
     hooks: HookNames = ()
-    """MODULE:OBJECT of hooks to run events through, in order; repeatable. Default: none, beside
-    those of installed packages."""
+    """MODULE:OBJECT of hooks to run events through, in order; repeatable. Default: none."""
     lost_event_interval_s: Annotated[float, Field(gt=0, le=3600)] = 1.0
     """Least seconds between two notices of loss in a stream. Default 1, as in Hubble."""
     shutdown_grace_s: Annotated[float, Field(ge=0, le=3600)] = 5.0

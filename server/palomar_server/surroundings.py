@@ -35,6 +35,8 @@ KERNEL_DROP_REASON_BASE = 1000
 
 _STABLE_REASONS = dict(drop_reason_pb2.KernelDropReason.items())
 _SYMBOLS_MAX = 65_536
+_LOOKUP_MARGIN_NS = 60_000_000_000
+"""A link in use is looked up anew with each `boot_offset_ns`; this is a few times as long."""
 _TIME_BITS = 63
 """Of times in a context object: grace times are added to them."""
 _LINK_ROWS = 65_536
@@ -73,12 +75,27 @@ class Surroundings:
         self.interfaces: Interned[Interface] = Interned(Interface(0, ""))
         self.drop_sites: Interned[DropSite] = Interned(DropSite("", ""))
         self.boot_offset_ns = 0
+        self.node_name = ""
+        """The node the payloads are from, as cluster/node; empty until a context says so."""
+        self._renamed = 0
+        self._now_ns = 0
+        self._oldest_ns = 0
         self._links: dict[int, str] = {}
         self._link_rows = np.zeros(_LINK_ROWS, np.uint32)
         self._reasons: dict[int, str] = {}
         self._symbols: dict[int, str] = {}
         self._find_symbol = find_symbol
         self._fresh_symbols: dict[str, str] = {}
+
+    @property
+    def generation(self) -> int:
+        """Grows when a row or the node gets another name; what was made of them is then stale."""
+        rows = self.interfaces.generation + self.drop_sites.generation
+        return self.endpoints.generation + rows + self._renamed
+
+    def at(self, now_ns: int) -> None:
+        """Note the time of the batch that is about to be decoded, UTC ns."""
+        self._now_ns = now_ns
 
     def apply(self, context: Context, oldest_ns: int = 0) -> None:
         """Take in the changes of a context object.
@@ -91,8 +108,16 @@ class Surroundings:
         Raises:
             ValueError: a value has the wrong form; names the key.
         """
-        where = "boot_offset_ns"
+        self._oldest_ns = max(self._oldest_ns, oldest_ns - _LOOKUP_MARGIN_NS)
+        where = "node_name"
         try:
+            if (name := str(context.get("node_name", self.node_name))) != self.node_name:
+                self.node_name = name
+                self._renamed += 1
+            where = "boot_offset_ns"
+            if "boot_offset_ns" in context:
+                # It comes every few seconds: look the links up anew, so that those in use stay.
+                self._link_rows[:] = 0
             self.boot_offset_ns = int(context.get("boot_offset_ns", self.boot_offset_ns))
             where = "reasons"
             for number, name in context.get("reasons", {}).items():
@@ -150,7 +175,12 @@ class Surroundings:
         reason = self._reasons.get(
             reason_number, f"reason {reason_number}" if reason_number else ""
         )
-        return self.drop_sites.row(DropSite(reason, self._symbol(location)))
+        site = DropSite(reason, self._symbol(location))
+        return self.drop_sites.row(site, self._now_ns, self._oldest_ns)
+
+    def interface(self, ifindex: int, name: str) -> int:
+        """Row of `interfaces` for an interface as its namespace has it."""
+        return self.interfaces.row(Interface(ifindex, name), self._now_ns, self._oldest_ns)
 
     def link_rows(self, ifindexes: NDArray[np.uint32]) -> NDArray[np.uint32]:
         """Rows of `interfaces` for n ifindexes of the node's own namespace; 0 stays 0.
@@ -166,7 +196,7 @@ class Surroundings:
         if np.count_nonzero(rows) == len(rows):
             return rows
         for ifindex in np.unique(ifindexes[(rows == 0) & (ifindexes != 0)]).tolist():
-            row = self.interfaces.row(Interface(ifindex, self._links.get(ifindex, "")))
+            row = self.interface(ifindex, self._links.get(ifindex, ""))
             rows[ifindexes == ifindex] = row
             if ifindex < _LINK_ROWS - 1:
                 self._link_rows[ifindex] = row

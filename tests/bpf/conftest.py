@@ -52,14 +52,17 @@ class Bench:
         self.programs = programs
         self.reader: PerfReader | None = PerfReader(programs.maps["events"])
 
-    def run(self, packet: bytes, *, egress: bool = False, ifindex: int = 1) -> int:
-        """Let a tc program see a packet without sending it (BPF_PROG_TEST_RUN); its verdict."""
+    def run(self, packet: bytes, *, egress: bool = False, ifindex: int = 1, times: int = 1) -> int:
+        """Let a tc program see a packet without sending it (BPF_PROG_TEST_RUN); its verdict.
+
+        Other threads run meanwhile, so that several CPUs can be in the program at once.
+        """
         fd = self.programs.trace_egress_fd if egress else self.programs.trace_ingress_fd
         data = ctypes.create_string_buffer(packet, len(packet))
         context = ctypes.create_string_buffer(_SKB_CONTEXT.pack(ifindex), _SKB_CONTEXT.size)
         attributes = ctypes.create_string_buffer(
             _TEST_RUN.pack(
-                *(fd, 0, len(packet), 0, ctypes.addressof(data), 0, 1, 0),
+                *(fd, 0, len(packet), 0, ctypes.addressof(data), 0, times, 0),
                 *(_SKB_CONTEXT.size, 0, ctypes.addressof(context), 0, 0, 0),
             )
         )

@@ -12,7 +12,8 @@ from palomar_bpf.errors import LoadError
 if TYPE_CHECKING:
     from pathlib import Path
 
-NAMES = ["kernel", "btf", "libbpf", "bcc", "headers", "privileges", "drops", "attachment"]
+NAMES = ["kernel", "btf", "libbpf", "bcc", "headers", "privileges", "symbols"]
+NAMES += ["drops", "attachment"]
 
 
 def finding(name: str) -> Finding:
@@ -35,11 +36,12 @@ def test_missing_are_the_needed_ones_that_are_not_ok() -> None:
 @pytest.mark.parametrize(
     ("capabilities", "lacks"),
     [
-        ("0000000000000000", "lacks CAP_NET_ADMIN, CAP_BPF, CAP_PERFMON"),
-        ("0000000000001000", "lacks CAP_BPF, CAP_PERFMON"),
-        ("000000c000000000", "lacks CAP_NET_ADMIN"),
-        ("000000c000001000", ""),
-        ("0000000000201000", ""),
+        ("0000000000000000", "lacks CAP_NET_ADMIN, CAP_BPF, CAP_PERFMON, CAP_NET_BROADCAST"),
+        ("0000000000001000", "lacks CAP_BPF, CAP_PERFMON, CAP_NET_BROADCAST"),
+        ("000000c000000800", "lacks CAP_NET_ADMIN"),
+        ("000000c000001000", "lacks CAP_NET_BROADCAST"),
+        ("000000c000001800", ""),
+        ("0000000000201800", ""),
         ("000001ffffffffff", ""),
     ],
 )
@@ -52,6 +54,14 @@ def test_privileges_are_read_from_the_effective_set(
     found = finding("privileges")
     assert found.ok == (not lacks)
     assert not lacks or found.detail == lacks
+
+
+def test_hidden_symbols_are_told_and_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check, "KernelSymbols", list)
+    found = finding("symbols")
+    assert (found.ok, found.needed) == (False, False)
+    assert "hides addresses" in found.detail
+    assert "CAP_SYSLOG" in found.remedy
 
 
 @pytest.mark.parametrize(
@@ -75,9 +85,9 @@ def test_what_raises_is_a_finding_with_its_text(monkeypatch: pytest.MonkeyPatch)
     assert "apt install" in found.detail
 
 
-def test_failed_load_tells_the_last_line_of_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_load_is_a_finding_with_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_arguments: object) -> None:
-        raise LoadError("the programs do not load", log="first\nR2 is negative\n")
+        raise LoadError("the programs do not load: R2 is negative", log="first\nR2 is negative\n")
 
     monkeypatch.setattr(check, "load_programs", refuse)
     found = check_machine(try_load=True)[-1]

@@ -254,6 +254,20 @@ def test_long_packet_is_cut_at_snaplen(watching: Bench, firewall: Pod) -> None:
     assert event.extension["bytes"] == event.head["len_orig"]
 
 
+def test_a_renamed_interface_shows_nothing_of_its_old_name(watching: Bench, pod: Pod) -> None:
+    for name in ("pt-longer-name", POD_LINK):
+        # Without addresses flushed: a link may be renamed while it is up since Linux 6.3 only.
+        old = POD_LINK if name != POD_LINK else "pt-longer-name"
+        pod.run("ip", "link", "set", old, "down")
+        pod.run("ip", "link", "set", old, "name", name)
+        pod.run("ip", "link", "set", name, "up")
+    pod.run("ip", "addr", "replace", f"{POD6}/64", "dev", POD_LINK, "nodad")
+    knock(POD4, 4723)
+    (event,) = watching.drops(to_port(4723))
+    at = event.raw.index(POD_LINK.encode())
+    assert event.raw[at : at + 16] == POD_LINK.encode().ljust(16, b"\0")
+
+
 def test_ignored_reasons_are_silent(watching: Bench, pod: Pod, reasons: dict[int, str]) -> None:
     ignored = watching.programs.maps["ignored_reasons"]
     keys = [struct.pack("=I", number) for number in reason_numbers(["NO_SOCKET"], reasons)]

@@ -103,6 +103,13 @@ def test_an_endpoint_may_be_known_before_its_link(
     assert kernel.entries == {7: reference(0, endpoint=True)}
 
 
+def test_endpoints_taken_back_leave_nothing(observed: ObservedInterfaces) -> None:
+    for ifindex in range(100, 200):  # Of links that never come, so none of them goes either.
+        observed.set_endpoint_id(ifindex, 300)
+        observed.set_endpoint_id(ifindex, 0)
+    assert observed._endpoint_ids == {}
+
+
 def test_an_interface_that_fails_is_counted_and_does_not_stop_the_others(kernel: FakeMap) -> None:
     tc = FakeTc(broken=frozenset({"eth0"}))
     observed = ObservedInterfaces(kernel, tc.attach)

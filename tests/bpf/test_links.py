@@ -6,6 +6,7 @@ import os
 import queue
 import subprocess
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -239,6 +240,37 @@ def test_a_faulty_consumer_does_not_end_the_watch(
         while not went(name + "a")(changes.get(timeout=5)):
             pass
     assert "a bug" in caplog.text
+
+
+@pytest.mark.live
+def test_a_failure_while_following_is_logged_counted_and_made_good(
+    name: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list_links, faults = links_module._list_links, iter([OSError("no list"), None])
+
+    def list_at_the_second_try() -> dict[int, Link]:
+        if fault := next(faults, None):
+            raise fault
+        return list_links()
+
+    def take(*_: object) -> None:
+        raise ValueError("no message of links")
+
+    monkeypatch.setattr(links_module, "_RETRY_MS", 10)
+    watch = Watch()
+    with contextlib.closing(watch.watcher):
+        monkeypatch.setattr(links_module, "_list_links", list_at_the_second_try)
+        with monkeypatch.context() as broken:
+            broken.setattr(LinkWatcher, "_take", take)
+            ip("link", "add", name + "a", "type", "bridge")
+            while watch.watcher.failures == 0:
+                time.sleep(0.01)
+        watch.until(came(name + "a"))
+        assert watch.watcher.failures >= 2
+        monkeypatch.setattr(links_module, "_list_links", list_links)
+        ip("link", "del", name + "a")
+        watch.until(went(name + "a"))
+    assert "no message of links" in caplog.text
 
 
 @pytest.mark.live

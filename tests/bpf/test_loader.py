@@ -12,7 +12,7 @@ import pytest
 from palomar_bpf import loader
 from palomar_bpf.btf import KernelBtf
 from palomar_bpf.errors import LoadError
-from palomar_bpf.loader import ProgramOptions, Programs, load_programs, source
+from palomar_bpf.loader import ProgramOptions, Programs, load_programs, source, verdict
 from palomar_bpf.macros import macros
 
 if TYPE_CHECKING:
@@ -38,10 +38,28 @@ def open_fds() -> set[str]:
     return set(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names are what is wanted
 
 
+@pytest.mark.parametrize(
+    ("log", "said"),
+    [
+        ("", ""),
+        ("0: (85) call x\nR2 is negative\nprocessed 3 insns (limit 9)\n\n", "R2 is negative"),
+        (
+            "a.c:1:2: error: one\n ^\na.c:3:4: error: two\n2 errors generated.\n",
+            "a.c:1:2: error: one",
+        ),
+        ("could not open bpf map: m, error: Operation not permitted\n",) * 2,
+        ("processed 3 insns (limit 9)\n", ""),
+        ("x" * 1000, "x" * 200),
+    ],
+)
+def test_verdict_is_the_line_that_says_why(log: str, said: str) -> None:
+    assert verdict(log) == said.strip()
+
+
 def test_source_has_every_file_with_its_name() -> None:
     text = source()
     folder = Path(loader.__file__).parent / "programs"
-    for path in folder.iterdir():
+    for path in [*folder.glob("*.h"), *folder.glob("*.c")]:
         assert f'#line 1 "programs/{path.name}"' in text
 
 
@@ -89,6 +107,7 @@ def test_compiler_error_is_a_load_error_with_the_place_in_the_log(
     with pytest.raises(LoadError, match="do not load") as caught:
         load_programs(OPTIONS, btf)
     assert "programs/broken.c:7" in caught.value.log
+    assert str(caught.value).endswith("error: use of undeclared identifier 'nonsense'")
     assert list(folder.iterdir()) == []
     assert capfd.readouterr() == ("", "")
 
@@ -99,9 +118,10 @@ def test_verifier_refusal_is_a_load_error_with_its_log(
 ) -> None:
     text = source().replace("captured > DROP_SNAPLEN", "0")
     monkeypatch.setattr(loader, "source", lambda: text)
-    with pytest.raises(LoadError, match="drop") as caught:
+    with pytest.raises(LoadError, match=r"drop.*: R2 ") as caught:
         load_programs(OPTIONS, btf)
-    assert "bpf_probe_read_kernel" in caught.value.log
+    assert "\n" not in str(caught.value)
+    assert "processed" in caught.value.log
     assert capfd.readouterr() == ("", "")
 
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import platform
 
 import pytest
 
+from palomar_bpf import perf_event
 from palomar_bpf.errors import CaptureError
 from palomar_bpf.perf_event import fence, needs_fence, online_cpus, open_bpf_output
 
@@ -47,6 +49,23 @@ def test_a_ring_that_cannot_be_mapped_leaves_nothing_open(live: None) -> None:
     before = set(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names are all it takes
     with pytest.raises(CaptureError, match="3 pages for CPU"):
         open_bpf_output(online_cpus()[0], 3)
+    assert set(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 - likewise
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("refused", [0x2400, 0x2405], ids=["enable", "set-output"])
+def test_a_ring_that_cannot_be_switched_on_leaves_nothing_open(
+    live: None, monkeypatch: pytest.MonkeyPatch, refused: int
+) -> None:
+    def ioctl(_fd: int, request: int, _argument: int) -> int:
+        if request == refused:
+            raise OSError(errno.ENODEV, "No such device")
+        return 0
+
+    monkeypatch.setattr(perf_event.fcntl, "ioctl", ioctl)
+    before = set(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names are all it takes
+    with pytest.raises(CaptureError, match="CPU 0: No such device"):
+        open_bpf_output(0, 1)
     assert set(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 - likewise
 
 

@@ -217,7 +217,10 @@ def test_wake_ends_a_read_without_a_time_limit(reader: PerfReader) -> None:
     timer = threading.Timer(0.05, reader.wake)
     timer.start()
     assert reader.read(None) is None
+    assert reader.woken
     timer.join()
+    assert reader.read(0.0) is None
+    assert not reader.woken
 
 
 @pytest.mark.live

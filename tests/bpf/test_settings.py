@@ -5,6 +5,7 @@ import dataclasses
 import inspect
 import itertools
 import math
+import mmap
 from typing import Any
 
 import pytest
@@ -51,6 +52,13 @@ def test_a_value_out_of_range_is_refused_by_name(field: str, value: Any) -> None
     with pytest.raises(ValueError, match=field) as caught:
         CaptureSettings(**{field: value})
     assert shown in str(caught.value)
+
+
+def test_a_packet_that_cannot_fit_the_ring_is_refused_with_both_settings() -> None:
+    CaptureSettings(snaplen_bytes=60_000, pages_per_cpu=32)
+    with pytest.raises(ValueError, match=r"snaplen_bytes is 60000.*pages_per_cpu 16") as caught:
+        CaptureSettings(snaplen_bytes=60_000, pages_per_cpu=16)
+    assert str(16 * mmap.PAGESIZE // 2 - 256) in str(caught.value)
 
 
 def test_no_drops_at_all_is_not_the_programs_business() -> None:

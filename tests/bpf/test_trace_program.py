@@ -9,6 +9,7 @@ import os
 import socket
 import struct
 import subprocess
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,9 @@ NEW = (TraceReason.NEW, ConnectionState.NEW)
 ESTABLISHED = (TraceReason.ESTABLISHED, ConnectionState.ESTABLISHED)
 REPLY = (TraceReason.REPLY, ConnectionState.REPLY)
 UNKNOWN = (TraceReason.UNKNOWN, ConnectionState.UNKNOWN)
+
+CONNECTION_BYTES = 16 + 4 * 40
+"""Size of struct connection."""
 
 _ports = itertools.count(20_000)
 
@@ -211,7 +215,7 @@ def test_udp_is_new_again_after_a_minute_of_silence(every: Bench, port: int) -> 
     (lower, lower_port), (higher, higher_port) = ends
     key = lower + higher + lower_port + higher_port + struct.pack("=IB7x", 1, UDP)
     table = every.programs.maps["connections"]
-    value = map_lookup(table, key, 112)
+    value = map_lookup(table, key, CONNECTION_BYTES)
     assert value is not None
     (seen_ns,) = struct.unpack_from("=Q", value)
     map_update(table, key, struct.pack("=Q", seen_ns - 61 * 10**9) + value[8:])
@@ -364,6 +368,40 @@ def test_events_without_a_reader_count_as_lost_and_their_traffic_is_kept(
     type(bench).__init__(bench, bench.programs)  # A reader comes back.
     assert bench.see(tcp(FIN | ACK, port)).extension["packets"] == 2
     assert bench.counter(0) == {"emitted": 1, "lost": 1, "withheld": 0}
+
+
+def test_two_cpus_at_once_neither_swap_the_sides_nor_report_what_never_was(
+    make_bench: Callable[..., Bench], port: int
+) -> None:
+    cpus = sorted(os.sched_getaffinity(0))[:2]
+    if len(cpus) < 2:
+        pytest.skip("one CPU only")
+    bench = make_bench(connections_max=64, aggregation_interval_ns=2_000)
+    there, back = udp(port), udp(port, back=True)
+    assert said(bench.see(there)) == NEW
+    rounds, times = 40, 2_000
+
+    def work(cpu: int, packets: list[bytes]) -> None:
+        os.sched_setaffinity(0, {cpu})  # of this thread
+        for packet in itertools.islice(itertools.cycle(packets), rounds):
+            bench.run(packet, times=times)
+
+    # Both directions on two CPUs, and one direction on two CPUs.
+    workers = [
+        threading.Thread(target=work, args=(cpu, packets))
+        for cpu, packets in zip(cpus, ([there], [back, there]), strict=True)
+    ]
+    for worker in workers:
+        worker.start()
+    events = []
+    while any(worker.is_alive() for worker in workers):
+        events += bench.events(0.01)
+    events += bench.events()
+    states = {(event.packet == back, *said(event)) for event in events}
+    assert states == {(False, *ESTABLISHED), (True, *REPLY)}
+    most = 2 * rounds * times
+    assert all(1 <= event.extension["packets"] <= most for event in events)
+    assert all(len(there) <= event.extension["bytes"] <= most * len(there) for event in events)
 
 
 @pytest.fixture

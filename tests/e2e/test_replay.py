@@ -25,7 +25,7 @@ def without_uuid(flows: list[Flow]) -> list[Flow]:
 
 
 def replayed(palomard: Start, path: Path, expected: int) -> list[Flow]:
-    daemon = palomard("--replay", str(path), "--speed", "max", "--node-name", "demo")
+    daemon = palomard("--replay", str(path), "--speed", "max")
     eventually(lambda: len(daemon.flows()) >= expected)
     flows = daemon.flows()
     daemon.stop()

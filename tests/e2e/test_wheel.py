@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -43,10 +44,21 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An interpreter that sees the wheel and the packages it requires, and nothing else."""
     folder = tmp_path_factory.mktemp("thin")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    interpreter = folder / "bin" / "python"
+    install = (
+        "-m",
+        "pip",
+        "--python",
+        interpreter,
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+    )
+    subprocess.run([sys.executable, *install, wheel], check=True, capture_output=True)
     site = Path(
         sysconfig.get_path("purelib", "venv", vars={"base": str(folder), "platbase": str(folder)})
     )
-    zipfile.ZipFile(wheel).extractall(site)
     for distribution in required("palomar") - {"palomar"}:
         for file in metadata.files(distribution) or ():
             top = file.parts[0]
@@ -54,7 +66,7 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
                 (site / top).symlink_to(
                     Path(str(metadata.distribution(distribution).locate_file(top)))
                 )
-    return folder / "bin" / "python"
+    return interpreter
 
 
 def run(python: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -79,6 +91,32 @@ def test_thin_command_line_works(python: Path) -> None:
     assert len(absent.stderr.splitlines()) == 1
 
 
+def script(python: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as the wheel installed it."""
+    return subprocess.run(
+        [python.with_name(name), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={"PATH": os.environ["PATH"]},
+    )
+
+
+def test_command_palomar_works(python: Path) -> None:
+    done = script(python, "palomar", "version")
+    assert done.returncode == 0, done.stderr
+    assert metadata.version("palomar") in done.stdout
+
+
+def test_command_palomard_says_what_it_needs(python: Path) -> None:
+    for done in (script(python, "palomard"), run(python, "-m", "palomar_server")):
+        assert done.returncode == 1
+        assert done.stderr == (
+            "palomard needs the daemon's packages: pip install 'palomar[server]'\n"
+        )
+
+
 def test_wheel_carries_stubs_types_programs_and_sample(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {
@@ -86,5 +124,6 @@ def test_wheel_carries_stubs_types_programs_and_sample(wheel: Path) -> None:
         "palomar_proto/observer/observer_pb2.pyi",
         "palomar_proto/flow/flow.proto",
         "palomar_bpf/programs/trace.c",
+        "palomar_bpf/programs/LICENSE.GPL-2.0",
         "palomar_server/samples/demo.events",
     } <= names

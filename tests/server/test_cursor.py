@@ -107,10 +107,34 @@ def test_the_largest_times_of_a_request_can_be_asked_for() -> None:
 
 
 def test_a_long_stretch_is_looked_at_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cursor_module, "SCAN_ROWS_MAX", 4)
+    monkeypatch.setattr(cursor_module, "TAKE_ROWS_MAX", 4)
     ring = ring_of(10)
     cursor = Cursor(ring, Selected(), 0)
     assert [cursor.read(10).sequences for _ in range(3)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+def test_little_is_looked_for_further_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cursor_module, "TAKE_ROWS_MAX", 4)
+    monkeypatch.setattr(cursor_module, "SCAN_ROWS_MAX", 16)
+    cursor = Cursor(ring_of(63, capacity=63), Selected(every=1000), 1)
+    positions = []
+    for _ in range(4):
+        assert cursor.read(63).sequences == []
+        positions.append(cursor.position)
+    assert positions == [5, 13, 29, 45]
+
+
+@given(st.integers(1, 40), st.integers(0, 62), st.integers(1, 9))
+def test_reads_give_every_selected_event_once_and_in_order(
+    start: int, end: int, every: int
+) -> None:
+    ring = ring_of(90, capacity=63)
+    cursor = Cursor(ring, Selected(every=every), start + 27)
+    cursor._scan_rows = 3
+    found: list[int] = []
+    while cursor.position < end + 28:
+        found += cursor.read(end + 28).sequences
+    assert found == [n for n in range(max(start + 27, 27), end + 28) if n % every == 0]
 
 
 def test_what_the_writer_took_before_the_read_is_lost() -> None:

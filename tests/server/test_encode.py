@@ -155,8 +155,8 @@ def test_every_column_that_repeats_tells_fragments_apart(core: Core, column: str
 
 
 def test_fragments_are_bounded(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encode, "FRAGMENTS_MAX", 4)
-    encoder = core.encoder.responses()
+    monkeypatch.setattr(encode, "MASKED_FRAGMENTS_MAX", 4)
+    encoder = core.encoder.responses(FieldMask(paths=["l4"]))
     rows = flow_rows(50, source_port=range(50))
     for content, row in zip(encoder.encode(rows, list(range(50)), no_message), rows, strict=True):
         [response] = parse_responses([content[1]])
@@ -209,3 +209,13 @@ def test_uuids_are_those_of_rfc_9562_version_8(run_id: int, sequence: int) -> No
 
 def test_two_runs_have_no_uuid_in_common() -> None:
     assert encoder_of_run(None).uuid(0) != encoder_of_run(None).uuid(0)
+
+
+def test_the_source_says_which_node_its_payloads_are_from(core: Core) -> None:
+    rows = flow_rows(1)
+    encoder = core.encoder.responses()
+    before = responses_of(encoder, rows)[0].node_name
+    core.surroundings.apply({"node_name": "other/node"})
+    [response] = responses_of(encoder, rows)
+    assert (response.node_name, response.flow.node_name) == ("other/node", "other/node")
+    assert before != "other/node"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from palomar_server.hooks import Chain, FlowBatch, Hooks, Verdict, is_flow, per_flow
+from palomar_server.hooks import Chain, FlowBatch, HookError, Hooks, Verdict, is_flow, per_flow
 from palomar_server.table import take
 from palomar_server.testing import SYN, Core, flow_rows, lost_row, packet, trace_payload, transport
 
@@ -238,7 +238,7 @@ def test_a_hook_that_cannot_be_loaded_is_named_with_the_cause(
             raise RuntimeError("cannot start")
 
     module.__dict__.update(number=5, Broken=Broken)
-    with pytest.raises(ValueError, match=cause) as caught:
+    with pytest.raises(HookError, match=cause) as caught:
         Hooks().load([name])
     assert repr(name) in str(caught.value)
     assert "module:object" in str(caught.value)

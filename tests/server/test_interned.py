@@ -26,3 +26,13 @@ def test_a_full_table_refuses_and_counts_but_knows_what_it_has() -> None:
     assert [table.row(value) for value in ("a", "b", "c", "c", "a")] == [1, 2, 0, 0, 1]
     assert table.refused == 2
     assert len(table) == 3
+
+
+def test_a_full_table_gives_a_new_value_the_row_that_no_event_can_mean_any_more() -> None:
+    table = Interned("", rows_max=2)
+    assert [table.row("a", 10), table.row("b", 20), table.row("a", 30)] == [1, 2, 1]
+    assert table.row("c", 40, oldest_ns=20) == 0
+    assert table.refused == 1
+    assert table.row("c", 40, oldest_ns=21) == 2
+    assert (table.value(2), table.generation) == ("c", 1)
+    assert table.row("a", 50, oldest_ns=21) == 1

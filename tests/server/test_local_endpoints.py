@@ -96,3 +96,12 @@ def test_host_is_a_reserved_identity() -> None:
     assert host["identity"] == IDENTITY_HOST
     assert host["addresses"] == ["192.0.2.7"]
     assert host["labels"] == ["reserved:host"]
+
+
+def test_what_went_leaves_nothing_behind_but_its_identity_is_not_given_again() -> None:
+    known = endpoints()
+    first = known.came(namespace("web"))["endpoints"]["netns:web"]["identity"]
+    known.went(namespace("web"))
+    assert known._identities == {}
+    again = known.came(namespace("other"))["endpoints"]["netns:other"]["identity"]
+    assert again != first

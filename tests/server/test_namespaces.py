@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
+from palomar_server import namespaces
 from palomar_server.namespaces import NamespaceState, NamespaceWatcher
+from palomar_server.rtnetlink import RouteNotices, RouteQueries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from palomar_server.rtnetlink import Changes
 
 pytestmark = [pytest.mark.live, pytest.mark.usefixtures("live")]
 
@@ -304,6 +308,43 @@ def test_a_failing_listener_is_logged_and_does_not_stop_the_watcher(clean: None)
         finally:
             watcher.close()
     assert len([entry for entry in logs if entry.get("exc_info")]) >= 2
+
+
+def test_what_was_not_foreseen_is_logged_counted_and_made_good(
+    clean: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask, drain = RouteQueries.pair_ends, RouteNotices.drain
+    faults = {"queries": 1, "notices": 1}
+
+    def pair_ends(queries: RouteQueries) -> dict[int, tuple[int, ...]]:
+        if faults["queries"]:
+            faults["queries"] -= 1
+            raise ValueError("no answer of links")
+        return ask(queries)
+
+    def drain_notices(notices: RouteNotices) -> Changes:
+        changes = drain(notices)
+        if faults["notices"]:
+            faults["notices"] -= 1
+            raise KeyError("no notice of links")
+        return changes
+
+    monkeypatch.setattr(namespaces, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(RouteQueries, "pair_ends", pair_ends)
+    monkeypatch.setattr(RouteNotices, "drain", drain_notices)
+    journal = Journal()
+    watcher = NamespaceWatcher(NETNS, journal)
+    with capture_logs() as logs:
+        watcher.start()
+        try:
+            make(f"{P}a", f"{P}a0", "10.91.0.2/24")
+            journal.wait(f"{P}a", has("10.91.0.2"))
+            journal.wait(f"{P}a", leads_from(ifindex(f"{P}a0")))
+        finally:
+            watcher.close()
+    assert faults == {"queries": 0, "notices": 0}
+    assert watcher.failures == 2
+    assert len([entry for entry in logs if entry.get("exc_info")]) == 2
 
 
 def test_close_leaves_no_thread_and_no_descriptor(clean: None) -> None:

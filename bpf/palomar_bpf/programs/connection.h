@@ -2,9 +2,13 @@
 /* Which connection a packet belongs to, who opened it, and whether this packet is worth an event.
  *
  * The table is an LRU hash: when it is full the longest unused connection goes, with whatever was
- * counted for it since its last report. Each interface has its own view of a connection. Two CPUs
- * that handle the same direction of one connection in the same instant may both report; the counts
- * are atomic, so nothing is counted twice or never.
+ * counted for it since its last report. Each interface has its own view of a connection.
+ *
+ * CPUs share an entry without a lock. Each takes the time before it looks, so a time it finds here
+ * may lie ahead of its own by a little: ages are compared as signed numbers. What is counted only
+ * ever grows, and it is added atomically, so no packet goes uncounted. Two CPUs that report the same
+ * direction in the same instant may both speak for what came since the report before; an event never
+ * speaks for less than its own packet.
  */
 
 #define AGGREGATION_NONE 0
@@ -24,7 +28,7 @@
 #define FINISHED_BOTH 3
 
 /* Silence after which a conversation without an end of its own counts as a new one. */
-#define IDLE_NS (60 * 1000000000ULL)
+#define IDLE_NS (60 * 1000000000LL)
 
 /* The endpoint that sorts lower comes first, so that both directions have the same key. */
 struct connection_key {
@@ -40,10 +44,12 @@ struct connection_key {
 /* One direction as seen at one of the interface's two hooks. */
 struct connection_side {
     u64 reported_ns; /* 0: nothing of it was seen since the connection was opened */
-    u64 bytes;       /* since the last report, like `packets` and `flags` */
-    u32 packets;
-    u8 flags;
-    u8 pad[3];
+    u64 bytes;       /* since the connection was opened, like `packets` */
+    u64 told_bytes;  /* what events in the ring stood for of them, like `told_packets` */
+    u32 packets;     /* wraps; only differences are used */
+    u32 told_packets;
+    u8 flags; /* since the last report that was due to the interval */
+    u8 pad[7];
 };
 
 struct connection {
@@ -62,9 +68,11 @@ struct observation {
     bool report;
     u8 reason;
     u8 state;
-    u32 packets;
+    u32 packets; /* that the event stands for, like `bytes` */
     u64 bytes;
-    struct connection_side *side; /* where `packets` and `bytes` are kept; NULL: nowhere */
+    u32 total_packets; /* of the side when this packet came, like `total_bytes` */
+    u64 total_bytes;
+    struct connection_side *side; /* where they are kept; NULL: nowhere */
 };
 
 static __always_inline bool is_lower(struct endpoint_address *a, struct endpoint_address *b) {
@@ -85,6 +93,11 @@ static __always_inline void set_key(struct connection_key *key, struct endpoint_
     key->higher_port = higher->port;
 }
 
+/* Time since another moment, which another CPU may have noted a little ahead of this one. */
+static __always_inline s64 age_ns(u64 now_ns, u64 then_ns) {
+    return now_ns - then_ns;
+}
+
 /* Does this packet begin the connection anew, whatever the entry says? A repeated SYN of an attempt
  * that nobody has answered does not: it is the same attempt.
  */
@@ -93,7 +106,7 @@ static __always_inline bool reopens(struct connection *entry, struct packet *pac
     if (packet->opening == OPENS)
         return entry->finished == FINISHED_BOTH || entry->answered ||
                entry->opener != OPENER(sender);
-    return packet->protocol != IPPROTO_TCP && now_ns - entry->seen_ns > IDLE_NS;
+    return packet->protocol != IPPROTO_TCP && age_ns(now_ns, entry->seen_ns) > IDLE_NS;
 }
 
 static __always_inline u8 opener_of(struct packet *packet, u8 sender) {
@@ -152,7 +165,8 @@ static __always_inline void classify(struct connection *entry, struct packet *pa
  */
 static __always_inline bool is_due(struct connection_side *side, u8 flags, u8 hook, u64 now_ns) {
     u8 watched = flags & AGGREGATION_FLAGS;
-    bool elapsed = !side->reported_ns || now_ns - side->reported_ns >= AGGREGATION_INTERVAL_NS;
+    bool elapsed = !side->reported_ns ||
+                   age_ns(now_ns, side->reported_ns) >= (s64)AGGREGATION_INTERVAL_NS;
     bool unseen = watched & ~side->flags;
 
     side->flags = elapsed ? watched : side->flags | watched;
@@ -195,8 +209,12 @@ static __always_inline void observe(struct packet *packet, u32 ifindex, u8 hook,
     if (!seen->report)
         return;
     side->reported_ns = now_ns;
-    seen->packets = side->packets;
-    seen->bytes = side->bytes;
+    seen->total_packets = side->packets;
+    seen->total_bytes = side->bytes;
+    if ((s32)(seen->total_packets - side->told_packets) > 1)
+        seen->packets = seen->total_packets - side->told_packets;
+    if ((s64)(seen->total_bytes - side->told_bytes) > bytes)
+        seen->bytes = seen->total_bytes - side->told_bytes;
     seen->side = side;
 }
 
@@ -206,6 +224,6 @@ static __always_inline void observe(struct packet *packet, u32 ifindex, u8 hook,
 static __always_inline void settle(struct observation *seen) {
     if (!seen->side)
         return;
-    __sync_fetch_and_add(&seen->side->packets, -seen->packets);
-    __sync_fetch_and_add(&seen->side->bytes, -seen->bytes);
+    seen->side->told_packets = seen->total_packets;
+    seen->side->told_bytes = seen->total_bytes;
 }

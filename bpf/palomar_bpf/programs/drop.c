@@ -19,8 +19,6 @@
 #define TCP_STATE_TIME_WAIT 6
 #define TCP_STATE_NEW_SYN_RECV 12
 
-#define READ(to, from) bpf_probe_read_kernel(&(to), sizeof(to), (from))
-
 struct drop_buffer {
     u64 busy;
     u64 context;
@@ -152,7 +150,7 @@ static __always_inline u64 copy_packet(void *skb, struct whereabouts *where,
     asm volatile("" : "+r"(captured));
     if (captured > DROP_SNAPLEN)
         captured = DROP_SNAPLEN;
-    if (bpf_probe_read_kernel(buffer->bytes, captured, head + start))
+    if (read_kernel(buffer->bytes, captured, head + start))
         return 0;
     event->head.len_cap = captured;
     return captured;
@@ -181,8 +179,8 @@ static __always_inline void emit_drop(struct bpf_raw_tracepoint_args *ctx, struc
     extension->drop_reason = reason;
     extension->ethertype = ethertype;
     extension->packets = 1;
-    if (where->device)
-        READ(extension->interface, where->device + OFFSET_NET_DEVICE_NAME);
+    if (where->device) /* as a string: behind its end a renamed device keeps bytes of old names */
+        READ_STRING(extension->interface, where->device + OFFSET_NET_DEVICE_NAME);
 #ifdef OFFSET_CGROUP_DATA_CGROUP
     if (where->socket)
         extension->cgroup_id = socket_cgroup(where->socket);

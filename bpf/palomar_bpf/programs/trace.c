@@ -16,8 +16,8 @@ static __always_inline u16 device_type(struct __sk_buff *skb) {
      * `kernel_skb + offset`, and the verifier refuses that.
      */
     asm volatile("" : "+r"(kernel_skb));
-    if (!bpf_probe_read_kernel(&device, sizeof(device), kernel_skb + OFFSET_SK_BUFF_DEV))
-        bpf_probe_read_kernel(&type, sizeof(type), device + OFFSET_NET_DEVICE_TYPE);
+    if (!READ(device, kernel_skb + OFFSET_SK_BUFF_DEV))
+        READ(type, device + OFFSET_NET_DEVICE_TYPE);
     return type;
 }
 

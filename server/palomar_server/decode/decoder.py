@@ -63,6 +63,7 @@ class Decoder:
         counts: Counter[tuple[int, Malformed]] = Counter()
         if not len(batch):
             return Decoded(rows, counts)
+        self._surroundings.at(batch.received_ns)
         buffer = padded(batch.buffer)
         malformed = np.zeros(len(batch), np.uint8)
         spans = decode_heads(batch, buffer, rows, malformed, self._surroundings)

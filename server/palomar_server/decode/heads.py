@@ -23,7 +23,6 @@ from palomar_proto.flow import flow_pb2
 from palomar_server.address import MASK64
 from palomar_server.decode.gather import gather
 from palomar_server.decode.malformed import Malformed
-from palomar_server.surroundings import Interface
 from palomar_server.table import Flag, opaque, take
 
 if TYPE_CHECKING:
@@ -279,8 +278,10 @@ def _fill_interface(heads: NDArray[np.void], part: Rows, surroundings: Surroundi
     keys |= name_of.astype(np.uint64)
     pairs, pair_of = np.unique(keys, return_inverse=True)
     interfaces = [
-        surroundings.interfaces.row(
-            Interface(pair >> 32, bytes(names[pair & 0xFFFF_FFFF]).decode("utf-8", "replace"))
+        # Behind the NUL may be what is left of a longer name that the link had before.
+        surroundings.interface(
+            pair >> 32,
+            bytes(names[pair & 0xFFFF_FFFF]).partition(b"\0")[0].decode("utf-8", "replace"),
         )
         for pair in pairs.tolist()
     ]

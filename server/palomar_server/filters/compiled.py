@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from palomar_server.errors import Unsupported
+from palomar_server.errors import InvalidRequest, Unsupported
 from palomar_server.filters import (
     event_type,
     ip,
@@ -20,7 +21,7 @@ from palomar_server.filters import (
 from palomar_server.table import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
     from palomar_proto.flow import flow_pb2
     from palomar_server.filters.predicate import Predicate
@@ -46,6 +47,19 @@ FIELD_FILTERS: dict[str, _Compile] = {
 """Every FlowFilter field that is served, by its proto name, in the order of evaluation."""
 
 
+@dataclass(frozen=True, slots=True)
+class FilterLimits:
+    """What a request may ask for: every filter costs time on each look at the ring."""
+
+    filters_max: int = 64
+    """Filters of both lists together."""
+    values_max: int = 1_000
+    """Values of all fields of all filters."""
+
+
+_LIMITS = FilterLimits()
+
+
 class CompiledFilter:
     """What a request selects.
 
@@ -53,23 +67,26 @@ class CompiledFilter:
         whitelist: a row must match one of these; empty lets all pass.
         blacklist: a row must match none of these.
         surroundings: the endpoint table that pod filters look into.
+        limits: how much may be asked for.
 
     Raises:
-        InvalidRequest: a value breaks its field's rule.
+        InvalidRequest: a value breaks its field's rule, or there are too many.
         Unsupported: a field is set that this server does not filter by.
     """
 
     def __init__(
         self,
-        whitelist: Iterable[flow_pb2.FlowFilter],
-        blacklist: Iterable[flow_pb2.FlowFilter],
+        whitelist: Sequence[flow_pb2.FlowFilter],
+        blacklist: Sequence[flow_pb2.FlowFilter],
         surroundings: Surroundings,
+        limits: FilterLimits = _LIMITS,
     ) -> None:
+        _check_size([*whitelist, *blacklist], limits)
         self._allowed = [
-            _compile(one, f"whitelist[{i}]", surroundings) for i, one in _count(whitelist)
+            _compile(one, f"whitelist[{i}]", surroundings) for i, one in enumerate(whitelist)
         ]
         self._denied = [
-            _compile(one, f"blacklist[{i}]", surroundings) for i, one in _count(blacklist)
+            _compile(one, f"blacklist[{i}]", surroundings) for i, one in enumerate(blacklist)
         ]
 
     def mask(self, rows: Rows) -> Mask:
@@ -83,10 +100,20 @@ class CompiledFilter:
         return selected
 
 
-def _count(
-    filters: Iterable[flow_pb2.FlowFilter],
-) -> Iterable[tuple[int, flow_pb2.FlowFilter]]:
-    return enumerate(filters)
+def _check_size(filters: Sequence[flow_pb2.FlowFilter], limits: FilterLimits) -> None:
+    if len(filters) > limits.filters_max:
+        raise InvalidRequest(
+            "whitelist and blacklist", len(filters), f"filters are over {limits.filters_max}"
+        )
+    values = sum(
+        len(value) if field.is_repeated else 1
+        for one in filters
+        for field, value in one.ListFields()
+    )
+    if values > limits.values_max:
+        raise InvalidRequest(
+            "whitelist and blacklist", values, f"values in filters are over {limits.values_max}"
+        )
 
 
 def _compile(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from palomar_server.surroundings import Surroundings
 
 DEFAULT_NAMESPACE = "default"
+_ANY_NAMESPACE = ""
 
 
 def _parse(field: str, value: str) -> tuple[str, str]:
@@ -34,15 +35,18 @@ def _parse(field: str, value: str) -> tuple[str, str]:
 
 
 def _compile(side: str, values: Sequence[str], surroundings: Surroundings) -> Predicate:
-    wanted = [_parse(f"{side}_pod", value) for value in values]
+    prefixes: dict[str, tuple[str, ...]] = {}
+    for value in values:
+        namespace, prefix = _parse(f"{side}_pod", value)
+        prefixes[namespace] = (*prefixes.get(namespace, ()), prefix)
+    anywhere = prefixes.get(_ANY_NAMESPACE, ())
 
     def matches(endpoint: Endpoint) -> bool:
         if not endpoint.namespace and not endpoint.pod_name:
             return False
-        return any(
-            namespace in ("", endpoint.namespace) and endpoint.pod_name.startswith(prefix)
-            for namespace, prefix in wanted
-        )
+        # One call for all prefixes: this is asked of every endpoint.
+        here = prefixes.get(endpoint.namespace, ())
+        return endpoint.pod_name.startswith(anywhere + here)
 
     return EndpointPredicate(f"{side}_endpoint", surroundings.endpoints, matches)
 

@@ -9,8 +9,8 @@ import pytest
 from palomar_proto.flow import flow_pb2
 from palomar_server import filters
 from palomar_server.endpoints import EndpointTable
-from palomar_server.errors import Unsupported
-from palomar_server.filters.compiled import FIELD_FILTERS, CompiledFilter
+from palomar_server.errors import InvalidRequest, Unsupported
+from palomar_server.filters.compiled import FIELD_FILTERS, CompiledFilter, FilterLimits
 from palomar_server.surroundings import Surroundings
 from palomar_server.testing import flow_rows, lost_row
 
@@ -123,3 +123,14 @@ def test_every_module_of_the_folder_serves_a_field() -> None:
     modules = {path.stem for path in Path(filters.__path__[0]).glob("[a-z]*.py")}
     fields = {name.removeprefix("source_").removeprefix("destination_") for name in FIELD_FILTERS}
     assert modules - {"compiled", "predicate"} == fields
+
+
+def test_more_filters_or_values_than_allowed_are_refused() -> None:
+    surroundings = Surroundings(EndpointTable())
+    limits = FilterLimits(filters_max=2, values_max=3)
+    two = [FlowFilter(source_port=["1", "2"]), FlowFilter(source_port=["3"])]
+    CompiledFilter(two, [], surroundings, limits)
+    with pytest.raises(InvalidRequest, match="3 filters are over 2"):
+        CompiledFilter(two, [FlowFilter()], surroundings, limits)
+    with pytest.raises(InvalidRequest, match="4 values in filters are over 3"):
+        CompiledFilter([FlowFilter(source_port=["1"] * 4)], [], surroundings, limits)
