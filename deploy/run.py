@@ -28,6 +28,8 @@ EXIT_FAILED = 1
 def main() -> int:
     """Watch this machine, or else the recording; return the exit code."""
     arguments = sys.argv[1:]
+    # Ended any other way than by Ctrl-C it must not leave palomard behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if any(argument.startswith(("--replay", "--no-live")) for argument in arguments):
         return watch(*arguments).code
     lacks = missing(check_machine())

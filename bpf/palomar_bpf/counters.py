@@ -74,7 +74,7 @@ class LossCounters:
 
 
 class LossSchedule:
-    """When to look for losses: rarely, soon after a hint, and never while nothing happens.
+    """When to look for losses: rarely, at once at the first hint, never while nothing happens.
 
     Losses come only with traffic, so one look after its end finds the last of them.
 
@@ -85,6 +85,7 @@ class LossSchedule:
     def __init__(self, interval_s: float) -> None:
         self._interval_s = interval_s
         self._due_s: float | None = None
+        self._looked_s: float | None = None
 
     def wait_s(self, now_s: float) -> float | None:
         """Seconds until the next look; None if there is no reason for one."""
@@ -98,12 +99,16 @@ class LossSchedule:
             traffic: Whether events came since the last call.
             hint: Whether the kernel noted a loss since then.
         """
+        rested = self._looked_s is None or now_s - self._looked_s >= self._interval_s
         due = self._due_s is not None and now_s >= self._due_s
+        look = due or (hint and rested)
         if due:
             self._due_s = None
-        if traffic and self._due_s is None:
+        if look:
+            self._looked_s = now_s
+        if (traffic or hint) and self._due_s is None:
             self._due_s = now_s + self._interval_s
-        return due or hint
+        return look
 
 
 def kernel_counts(counters_map_fd: int) -> Callable[[int], list[EventCounts]]:

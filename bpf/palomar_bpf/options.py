@@ -37,7 +37,7 @@ class ProgramOptions:
     aggregation_flags: int = 0x07
     """TCP flags (the header's byte) whose first appearance makes an event: FIN, SYN, RST."""
     connections_max: int = 65_536
-    """Entries of the connection table, about 300 bytes of kernel memory each."""
+    """Entries of the connection table, about 290 bytes of kernel memory each."""
     interfaces_max: int = 4_096
     """Interfaces, and namespaces, that can be observed at once."""
     trace_rate_per_cpu: int = 0

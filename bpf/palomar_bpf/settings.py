@@ -66,7 +66,7 @@ class CaptureSettings:
     begin and end connections."""
     connections_max: int = 65_536
     """Connections the kernel remembers, for direction and aggregation; the one idle longest makes
-    room. Default 65,536: some 20 MB of kernel memory."""
+    room. Default 65,536: some 19 MB of kernel memory."""
     interfaces_max: int = 4_096
     """Interfaces, and namespaces, that can be known to the kernel side. Default 4,096: ten times
     the pods of a big node."""

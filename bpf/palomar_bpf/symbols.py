@@ -13,7 +13,9 @@ import logging
 import re
 import time
 from array import array
+from bisect import bisect_right
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,7 +83,7 @@ class KernelSymbols:
         of BPF programs, or everywhere if the kernel hides addresses (kernel.kptr_restrict).
         """
         index = self._index
-        if not index.covers(address):
+        if index.floor(address) is None:
             index = self._fresh()
         return index.name(address)
 
@@ -112,17 +114,20 @@ class _Index:
     """Shape (functions,): where it ends."""
     names: bytearray
     ranges: Ranges
-    """Where code may be: (first address, address behind the last)."""
+    """Where code may be: (first address, address behind the last), ascending."""
     modules: Ranges
     """Those of the modules."""
 
-    def covers(self, address: int) -> bool:
-        """Whether there is known code at `address`."""
-        return any(start <= address < end for start, end in self.ranges)
+    def floor(self, address: int) -> int | None:
+        """First address of the range that `address` is in; None where there is no known code."""
+        at = bisect_right(self.ranges, address, key=itemgetter(0)) - 1
+        if at < 0 or address >= self.ranges[at][1]:
+            return None
+        return self.ranges[at][0]
 
     def name(self, address: int) -> str:
         """Name of the function in the range of `address` that starts last before it, or ''."""
-        floor = max((start for start, end in self.ranges if start <= address < end), default=None)
+        floor = self.floor(address)
         if floor is None:
             return ""
         index = int(np.searchsorted(self.addresses, np.uint64(address), side="right")) - 1
@@ -155,7 +160,7 @@ def _read(path: Path, modules: Ranges) -> _Index:
     end = np.frombuffer(ends, np.uint32)
     start = np.concatenate((np.zeros(min(1, len(end)), np.uint32), end[:-1]))
     kernel = [(bounds[_TEXT_START], bounds[_TEXT_END])] if len(bounds) > 1 else []
-    return _Index(unique, start[first], end[first], names, kernel + modules, modules)
+    return _Index(unique, start[first], end[first], names, sorted(kernel + modules), modules)
 
 
 def _module_ranges(path: Path) -> Ranges:

@@ -12,6 +12,7 @@ Gathers the commands and decides, for all of them, how a run ends:
 import os
 import sys
 import traceback
+from pathlib import Path
 
 import click
 
@@ -33,6 +34,11 @@ class _Tool(click.Group):
         except BrokenPipeError:
             _discard_output()
             ctx.exit(0)
+        except OSError as error:
+            # Of the output: those of a connection are PalomarErrors.
+            _discard_output()
+            click.echo(f"palomar: cannot write the output: {error.strerror or error}", err=True)
+            ctx.exit(1)
         except PalomarError as error:
             if ctx.meta.get(DEBUG_META_KEY):
                 traceback.print_exc()
@@ -57,6 +63,9 @@ cli.add_command(version)
 
 def main() -> None:
     """Run the tool with the arguments of this process."""
+    if sys.stdout is None:
+        # Started with standard output closed (`>&-`): there is nowhere to write to.
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for good
     cli(prog_name="palomar")
 
 

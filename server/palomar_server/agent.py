@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from palomar_bpf.batch import PayloadBatch
+from palomar_bpf.errors import CaptureError
+from palomar_server.event_file import EventFileError
 from palomar_server.source import END
+from palomar_server.surroundings import ContextError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +54,7 @@ class Agent:
         self._ring = ring
         self._event_file = event_file
         self._on_end = on_end
+        self._told_stopped = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="palomar-agent", daemon=True)
 
@@ -70,6 +74,8 @@ class Agent:
         try:
             while not self._stopping.is_set() and self._step():
                 pass
+        except (CaptureError, ContextError, EventFileError) as failure:
+            error = failure
         except Exception as failure:  # the thread's border: the daemon ends with it
             log.exception("the agent failed")
             error = failure
@@ -87,10 +93,16 @@ class Agent:
             if self._event_file is not None:
                 # Functions are named while decoding; a recording needs them before the batch.
                 if symbols := self._surroundings.take_fresh_symbols():
-                    self._event_file.write_context({"symbols": symbols})
-                self._event_file.write_batch(item)
+                    self._record(self._event_file.write_context({"symbols": symbols}))
+                self._record(self._event_file.write_batch(item))
         elif item is not None:
             self._surroundings.apply(item, self._ring.oldest_time_ns)
             if self._event_file is not None:
-                self._event_file.write_context(item)
+                self._record(self._event_file.write_context(item))
         return True
+
+    def _record(self, written: bool) -> None:  # noqa: FBT001 - the writer's answer
+        """Say once that the recording has stopped: the capture goes on without it."""
+        if not written and not self._told_stopped and self._event_file is not None:
+            self._told_stopped = True
+            log.warning("the recording of events has stopped", why=str(self._event_file.stopped))

@@ -21,6 +21,7 @@ from palomar_server import __version__
 from palomar_server.daemon import Daemon
 from palomar_server.event_file import EventFileError
 from palomar_server.grpc_server import SocketInUseError
+from palomar_server.hooks import HookError
 from palomar_server.inventory import InventoryError
 from palomar_server.options import options
 from palomar_server.settings import Settings, SettingsError, load_settings
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 
-_EXPECTED = (CaptureError, EventFileError, InventoryError, OSError, SocketInUseError, ValueError)
-"""Errors whose text says what to do; anything else is a defect and shows its traceback."""
+_EXPECTED = (CaptureError, EventFileError, HookError, InventoryError, OSError, SocketInUseError)
+"""Errors whose text says what to do, and those of the system, which name file or address; anything
+else is a defect and shows its traceback."""
 
 
 class _Palomard(click.Group):
@@ -72,13 +74,14 @@ def _run(config: Path | None, *, debug: bool, **flags: Any) -> None:
         return
     try:
         settings = load_settings(flags, config)
+        _set_up_log(settings)
+        asyncio.run(Daemon(settings).run())
     except SettingsError as error:
+        if debug:
+            raise
         for line in error.lines:
             click.echo(f"palomard: {line}", err=True)
         ctx.exit(EXIT_USAGE)
-    _set_up_log(settings)
-    try:
-        asyncio.run(Daemon(settings).run())
     except _EXPECTED as error:
         if debug:
             raise

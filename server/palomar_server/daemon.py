@@ -118,6 +118,9 @@ class Daemon:
         )
         symbol = self._source.symbol if isinstance(self._source, LiveSource) else None
         self._surroundings = Surroundings(endpoints, symbol)
+        if inventory is not None and settings.replay is not None:
+            # Names for what the recording has none for.
+            self._surroundings.apply(self._local_endpoints(inventory).initial())
         self._ring = Ring(settings.ring_capacity)
         self._encoder = FlowEncoder(self._surroundings, inventory_names(inventory), node_name)
         self._hooks = Hooks()
@@ -135,16 +138,18 @@ class Daemon:
             raise SettingsError(
                 "nothing to observe: --no-live needs a recording, give --replay FILE"
             )
-        endpoints = LocalEndpoints(
-            inventory,
-            cluster_name=settings.cluster_name,
-            namespace=settings.netns_namespace,
-        )
         return LiveSource(
             capture_settings(settings),
-            endpoints,
+            self._local_endpoints(inventory),
             netns_directory=settings.netns_directory,
             node_name=node_name,
+        )
+
+    def _local_endpoints(self, inventory: Inventory | None) -> LocalEndpoints:
+        return LocalEndpoints(
+            inventory,
+            cluster_name=self._settings.cluster_name,
+            namespace=self._settings.netns_namespace,
         )
 
     async def run(self) -> None:
@@ -161,26 +166,10 @@ class Daemon:
         loop = asyncio.get_running_loop()
         stopping: asyncio.Future[None] = loop.create_future()
         waker = Waker(loop)
-        observer = Observer(
-            self._ring,
-            self._encoder,
-            self._surroundings,
-            waker,
-            lost_event_interval_s=self._settings.lost_event_interval_s,
-            streams_max=self._settings.streams_max,
-            filter_limits=FilterLimits(
-                self._settings.filters_max, self._settings.filter_values_max
-            ),
-        )
+        observer = self._observer(waker)
         pipeline = Pipeline(
             self._surroundings, self._hooks, self._encoder, self._ring, waker.notify
         )
-
-        def ended(error: Exception | None) -> None:
-            log.info("source ended", error=str(error) if error else None)
-            if error is not None:
-                loop.call_soon_threadsafe(_fail, stopping, error)
-
         async with contextlib.AsyncExitStack() as resources:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, _stop, stopping)
@@ -205,7 +194,7 @@ class Daemon:
                 pipeline,
                 self._ring,
                 event_file=event_file,
-                on_end=ended,
+                on_end=lambda error: self._source_ended(error, loop, stopping),
             )
             agent.start()
             resources.push_async_callback(asyncio.to_thread, agent.stop)
@@ -216,6 +205,31 @@ class Daemon:
             finally:
                 observer.stop()
                 self._log_end(pipeline, event_file)
+
+    def _observer(self, waker: Waker) -> Observer:
+        settings = self._settings
+        return Observer(
+            self._ring,
+            self._encoder,
+            self._surroundings,
+            waker,
+            lost_event_interval_s=settings.lost_event_interval_s,
+            streams_max=settings.streams_max,
+            filter_limits=FilterLimits(settings.filters_max, settings.filter_values_max),
+        )
+
+    def _source_ended(
+        self,
+        error: Exception | None,
+        loop: asyncio.AbstractEventLoop,
+        stopping: asyncio.Future[None],
+    ) -> None:
+        """The source has no more to give; on the agent's thread. With an error the daemon ends."""
+        if isinstance(self._source, ReplaySource) and self._source.truncated:
+            log.warning("the recording ends in the middle of an event; all before it was played")
+        log.info("source ended")
+        if error is not None:
+            loop.call_soon_threadsafe(_fail, stopping, error)
 
     def _log_end(self, pipeline: Pipeline, event_file: EventFileWriter | None) -> None:
         """Account for every event of this run."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _IDENTITY_FIRST = 256
 """Cilium reserves the identities below for what is not a pod."""
 _ENDPOINT_IDS = 65_535
+_LOOPBACK = ("127.0.0.0/8", "::1")
 
 
 class LocalEndpoints:
@@ -75,7 +76,7 @@ class LocalEndpoints:
         """This node itself, by its own addresses."""
         endpoint = {
             "at_ns": self._clock_ns(),
-            "addresses": sorted(set(addresses)),
+            "addresses": sorted({*addresses, *_LOOPBACK}),
             "identity": IDENTITY_HOST,
             "labels": ["reserved:host"],
         }

@@ -60,6 +60,7 @@ class Pipeline:
         self._encoder = encoder
         self._ring = ring
         self._notify = notify
+        self._looked_ns = 0
         self.lost: Counter[LossKind] = Counter()
         """Events lost before they got here, by stage."""
         self.malformed: Counter[tuple[int, Malformed]] = Counter()
@@ -84,8 +85,12 @@ class Pipeline:
     def _with_losses(
         self, rows: Rows, losses: Sequence[Loss], at_ns: int
     ) -> tuple[Rows, dict[int, bytes]]:
-        """Put a row for each loss in front, with its message by index."""
+        """Put a row for each loss in front, with its message by index.
+
+        What was lost was lost between the batch before this one and now.
+        """
         if not losses:
+            self._looked_ns = at_ns
             return rows, {}
         notices = np.zeros(len(losses), FLOW)
         notices["kind"] = Kind.LOST
@@ -95,9 +100,10 @@ class Pipeline:
             self.lost[loss.kind] += loss.events
             event = flow_pb2.LostEvent(source=_LOST_SOURCE[loss.kind], num_events_lost=loss.events)
             event.cpu.value = loss.cpu
-            event.first.FromNanoseconds(at_ns)
+            event.first.FromNanoseconds(self._looked_ns or at_ns)
             event.last.FromNanoseconds(at_ns)
             messages[index] = event.SerializeToString()
+        self._looked_ns = at_ns
         return np.concatenate((notices, rows)), messages
 
     def _run_event_hooks(

@@ -153,7 +153,7 @@ class Settings(BaseModel):
     worth."""
     connections_max: Annotated[int, Field(ge=1, lt=1 << 24)] = 65_536
     """Connections the kernel remembers, for direction and aggregation. The one idle longest makes
-    room. Default 65,536: some 16 MB of kernel memory."""
+    room. Default 65,536: some 19 MB of kernel memory."""
     interfaces_max: Annotated[int, Field(ge=1, lt=1 << 20)] = 4_096
     """Interfaces, and namespaces, that the kernel side can know. Default 4,096: ten times the pods
     of a big node."""
@@ -208,7 +208,8 @@ def load_settings(
 ) -> Settings:
     """Settings from all places where they may stand.
 
-    Variables of the environment that have the prefix but name no setting are passed over:
+    An empty variable counts as not given. Variables that have the prefix but name no setting are
+    passed over:
     Kubernetes makes PALOMARD_SERVICE_HOST and the like beside a service of that name.
 
     Args:
@@ -229,7 +230,7 @@ def load_settings(
     in_environment = {
         name: variables[env_name(name)]
         for name in Settings.model_fields
-        if env_name(name) in variables
+        if variables.get(env_name(name))
     }
     on_command_line = {name: value for name, value in flags.items() if value not in (None, ())}
     sources = {

@@ -43,6 +43,10 @@ _LINK_ROWS = 65_536
 """Interfaces with a larger ifindex are looked up one by one."""
 
 
+class ContextError(ValueError):
+    """A context object is not understood; the text names the key."""
+
+
 @dataclass(frozen=True, slots=True)
 class DropSite:
     """Where and why the kernel dropped a packet; either may be empty."""
@@ -106,7 +110,7 @@ class Surroundings:
             oldest_ns: time of the oldest flow that may refer to an endpoint row.
 
         Raises:
-            ValueError: a value has the wrong form; names the key.
+            ContextError: a value has the wrong form; names the key.
         """
         self._oldest_ns = max(self._oldest_ns, oldest_ns - _LOOKUP_MARGIN_NS)
         where = "node_name"
@@ -133,7 +137,7 @@ class Surroundings:
                 where = f"endpoints[{key!r}]"
                 self._apply_endpoint(key, change, oldest_ns)
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-            raise ValueError(
+            raise ContextError(
                 f"{where} of a context object is not understood: {type(error).__name__}: {error}"
             ) from error
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -88,6 +89,39 @@ def test_options_load_and_leave_nothing_when_closed(
         assert list(folder.iterdir()) == []
     programs.close()
     assert open_fds() == before
+
+
+LOAD = """
+from palomar_bpf.btf import KernelBtf
+from palomar_bpf.loader import ProgramOptions, load_programs
+
+with KernelBtf() as btf:
+    load_programs(ProgramOptions(host_netns=1, connections_max=64), btf).close()
+"""
+
+
+HIDING_SYMBOLS = """
+mount --bind "$0" /proc/kallsyms &&
+exec setpriv --inh-caps=-all --bounding-set=-all,+bpf,+perfmon,+net_admin "$@"
+"""
+
+
+@pytest.mark.live
+def test_three_capabilities_do_where_the_kernel_hides_its_symbols(
+    btf: KernelBtf, tmp_path: Path
+) -> None:
+    hidden = tmp_path / "kallsyms"  # as with kernel.kptr_restrict=2, of this mount namespace only
+    hidden.write_text("0000000000000000 T _stext\n0000000000000000 T bpf_probe_read_kernel\n")
+    done = subprocess.run(
+        [
+            *("unshare", "--mount", "sh", "-c", HIDING_SYMBOLS, str(hidden)),
+            *(sys.executable, "-c", LOAD),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.live

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import mmap
 import os
 import platform
 
 import pytest
 
-from palomar_bpf import perf_event
 from palomar_bpf.errors import CaptureError
 from palomar_bpf.perf_event import fence, needs_fence, online_cpus, open_bpf_output
 
@@ -62,7 +62,7 @@ def test_a_ring_that_cannot_be_switched_on_leaves_nothing_open(
             raise OSError(errno.ENODEV, "No such device")
         return 0
 
-    monkeypatch.setattr(perf_event.fcntl, "ioctl", ioctl)
+    monkeypatch.setattr(fcntl, "ioctl", ioctl)
     before = set(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names are all it takes
     with pytest.raises(CaptureError, match="CPU 0: No such device"):
         open_bpf_output(0, 1)

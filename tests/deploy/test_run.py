@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from palomar_server.samples import DEMO
+
 RUN = Path(__file__).resolve().parents[2] / "deploy" / "run.py"
 
 
@@ -58,3 +60,19 @@ def test_wrong_setting_ends_it_without_a_recording() -> None:
     assert done.returncode == 2
     assert "Playing" not in done.stdout
     assert "ring_capacity" in done.stderr
+
+
+def test_terminated_it_leaves_no_palomard_behind(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, RUN, "--replay", DEMO, "--speed", "max"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline()
+    assert list(tmp_path.glob("palomar-*/palomar.sock"))
+    process.terminate()
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert list(tmp_path.iterdir()) == []

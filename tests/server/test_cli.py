@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from palomar_server import cli
 from palomar_server.samples import DEMO
 
 if TYPE_CHECKING:
@@ -70,8 +71,42 @@ def test_missing_recording_is_one_line_and_failure(tmp_path: Path) -> None:
 
 def test_no_source_at_all_is_an_error_that_names_both(tmp_path: Path) -> None:
     done = palomard("--no-live", "--socket", str(tmp_path / "s"))
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("palomard: ")
+    assert "--no-live" in line
+    assert "--replay" in line
+
+
+def test_unknown_hook_is_one_line_and_failure(tmp_path: Path) -> None:
+    arguments = ("--replay", str(DEMO), "--socket", str(tmp_path / "s"))
+    done = palomard(*arguments, "--hooks", "no_such_module:hook")
     assert done.returncode == 1
-    assert "--replay" in done.stderr.splitlines()[-1]
+    (line,) = done.stderr.splitlines()
+    assert "no_such_module:hook" in line
+
+
+def test_socket_that_cannot_be_made_is_one_line_and_failure(tmp_path: Path) -> None:
+    in_a_file = tmp_path / "file" / "s"
+    in_a_file.parent.write_text("")
+    done = palomard("--replay", str(DEMO), "--socket", str(in_a_file))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("palomard: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_defect_shows_its_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_: object) -> None:
+        raise ValueError("no value anyone gave")
+
+    monkeypatch.setattr(cli, "Daemon", fail)
+    monkeypatch.setattr(cli, "_set_up_log", lambda _: None)
+    monkeypatch.setattr(sys, "argv", ["palomard", "--replay", str(DEMO)])
+    with pytest.raises(ValueError, match="no value anyone gave"):
+        cli.main()
+    assert capsys.readouterr().err == ""
 
 
 def test_debug_shows_the_traceback_of_an_expected_error(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_cidr_is_an_endpoint_with_labels_and_without_pod() -> None:
 def test_host_is_a_reserved_identity() -> None:
     host = endpoints().host(["192.0.2.7", "192.0.2.7"])["endpoints"]["host"]
     assert host["identity"] == IDENTITY_HOST
-    assert host["addresses"] == ["192.0.2.7"]
+    assert host["addresses"] == ["127.0.0.0/8", "192.0.2.7", "::1"]
     assert host["labels"] == ["reserved:host"]
 
 

@@ -97,15 +97,17 @@ class PacketSpans:
         end: offset behind the last one, shape (n,), dtype int64.
         l3: whether they start at the network header, shape (n,), dtype bool.
         ipv6: for those, whether it is IPv6, shape (n,), dtype bool.
+        ours: whether the payload is one of palomar's own programs, shape (n,), dtype bool.
     """
 
-    __slots__ = ("end", "ipv6", "l3", "start")
+    __slots__ = ("end", "ipv6", "l3", "ours", "start")
 
     def __init__(self, start: NDArray[np.int64], end: NDArray[np.int64]) -> None:
         self.start = start
         self.end = end
         self.l3 = np.zeros(len(start), np.bool_)
         self.ipv6 = np.zeros(len(start), np.bool_)
+        self.ours = np.zeros(len(start), np.bool_)
 
 
 def decode_heads(
@@ -211,6 +213,7 @@ def _fill(
     else:
         _fill_drop(heads, part)
     if "extension" in names:
+        spans.ours[chosen] = True
         captured = spans.start[chosen] + heads["len_cap"]
         spans.end[chosen] = np.minimum(spans.end[chosen], captured)
         _fill_extension(heads["extension"], part, surroundings)

@@ -3,6 +3,9 @@
 The rules are those Hubble's packet decoder follows, so that both see the same flow: the IP length
 bounds the transport header, a header that does not fit makes the event malformed, a protocol that
 is not decoded ends the flow at the layer before.
+
+Events of palomar's own programs are spared: a packet that is damaged is often dropped for just
+that, and a short capture cuts headers that are sound. Those keep the layers that do fit.
 Sources: IEEE 802.3, RFC 791, RFC 8200, RFC 9293, RFC 768, RFC 9260, RFC 792, RFC 4443.
 """
 
@@ -86,6 +89,11 @@ _ICMP, _ICMPV6 = int(Protocol.ICMP), int(Protocol.ICMPV6)
 _VERSION_IPV4, _VERSION_IPV6 = int(flow_pb2.IPv4), int(flow_pb2.IPv6)
 
 
+_IP_CUT = np.zeros(256, np.bool_)
+_IP_CUT[[Malformed.IPV4_TOO_SHORT, Malformed.IPV6_TOO_SHORT]] = True
+_IP_COLUMNS = (
+    *("source_hi", "source_lo", "destination_hi", "destination_lo", "ip_version", "protocol"),
+)
 _HEADER_BYTES = np.zeros(256, np.int64)
 _TOO_SHORT = np.zeros(256, np.uint8)
 for _protocol, _bytes, _fault in (
@@ -115,6 +123,7 @@ def decode_packets(
     packets.ipv4()
     packets.ipv6()
     packets.transport()
+    packets.spare()
 
 
 def _which(mask: NDArray[np.bool_]) -> _Which:
@@ -280,3 +289,16 @@ class _Packets:
             wrong &= is_tcp
             if np.count_nonzero(wrong):
                 self._malformed[present.nonzero()[0][wrong]] = Malformed.TCP_DATA_OFFSET
+
+    def spare(self) -> None:
+        """Keep our own events whose packet does not fit, with the layers that do."""
+        if not np.count_nonzero(self._malformed):
+            return
+        spared = self._spans.ours & (self._malformed >= Malformed.ETHERNET_TOO_SHORT)
+        without_ip = spared & _IP_CUT[self._malformed]
+        if np.count_nonzero(without_ip):
+            # Those columns were read beyond the capture.
+            for column in _IP_COLUMNS:
+                self._rows[column][without_ip] = 0
+            self._rows["flags"][without_ip] &= ~_IP
+        self._malformed[spared] = Malformed.NONE

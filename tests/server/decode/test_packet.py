@@ -15,7 +15,15 @@ from palomar_server.decode.malformed import Malformed
 from palomar_server.endpoints import EndpointTable
 from palomar_server.surroundings import Surroundings
 from palomar_server.table import Flag, Protocol
-from palomar_server.testing import ACK, SYN, batch_of, packet, trace_payload, transport
+from palomar_server.testing import (
+    ACK,
+    SYN,
+    batch_of,
+    drop_payload,
+    packet,
+    trace_payload,
+    transport,
+)
 
 V4 = ("192.0.2.1", "192.0.2.2")
 V6 = ("2001:db8::1", "2001:db8::2")
@@ -258,3 +266,47 @@ def test_ethertypes_that_are_not_decoded_end_at_the_link_layer() -> None:
     row = one(content[:12] + b"\x81\x00\x00\x05" + content[12:])
     assert row["flags"] == Flag.ETHERNET | Flag.PACKET
     assert row["ip_version"] == flow_pb2.IP_NOT_USED
+
+
+OURS: dict[str, int | bytes] = {"time_ns": 1}
+
+
+@pytest.mark.parametrize(
+    ("body", "l4"),
+    [
+        (transport(Protocol.TCP)[:10], 0),
+        (transport(Protocol.TCP)[:12] + b"\x30\x02" + transport(Protocol.TCP)[14:], Flag.L4),
+    ],
+    ids=["cut", "data-offset-3"],
+)
+def test_a_damaged_packet_that_the_kernel_dropped_is_still_a_flow(body: bytes, l4: int) -> None:
+    damaged = packet("10.0.0.1", "10.0.0.2", Protocol.TCP, body)
+    decoded = DECODER.decode(
+        batch_of([drop_payload(damaged, extension=OURS), drop_payload(damaged, subtype=133)])
+    )
+    # Without palomar's extension it is Cilium's, and treated as Hubble does.
+    assert decoded.malformed.total() == 1
+    [row] = decoded.rows
+    assert row["flags"] & Flag.IP
+    assert row["flags"] & Flag.L4 == l4
+    assert row["protocol"] == Protocol.TCP
+
+
+def test_a_header_beyond_the_capture_is_no_fault_of_the_packet() -> None:
+    whole = packet("2001:db8::1", "2001:db8::2", Protocol.TCP)
+    decoded = DECODER.decode(batch_of([trace_payload(whole[:64], extension=OURS)]))
+    [row] = decoded.rows
+    assert decoded.malformed.total() == 0
+    assert row["flags"] & Flag.IP
+    assert not row["flags"] & Flag.L4
+
+
+def test_addresses_beyond_the_capture_are_not_made_up() -> None:
+    whole = packet("10.0.0.1", "10.0.0.2", Protocol.TCP)
+    behind = packet("10.0.0.3", "10.0.0.4", Protocol.TCP)
+    decoded = DECODER.decode(
+        batch_of([drop_payload(whole[:20], extension=OURS), drop_payload(behind, extension=OURS)])
+    )
+    first = decoded.rows[0]
+    assert not first["flags"] & Flag.IP
+    assert (first["source_lo"], first["ip_version"], first["protocol"]) == (0, 0, 0)
