@@ -20,8 +20,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from palomar_bpf.batch import PayloadBatch
 from palomar_bpf.check import check_machine, missing
 from palomar_bpf.testbed import Testbed, TestbedError
+from palomar_server.event_file import EventFileReader, EventFileWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +35,7 @@ BIN = Path(sys.executable).parent
 
 OPEN_PORT, CLOSED_PORT, DROPPED_PORT = "80", "81", "8080"
 START_TIMEOUT_S = 20
+SAMPLE_BYTES_MAX = 1 << 20
 SETTLE_S = 0.5
 """For the last packets of a connection that was just closed."""
 
@@ -67,13 +70,14 @@ def make_traffic(testbed: Testbed) -> list[tuple[str, str]]:
     done = []
     with web.serve(int(OPEN_PORT)):
         for what, *arguments in (
+            ("IPv6 TCP to an open port", "connect", web.ipv6, OPEN_PORT),
+            ("IPv6 TCP to a port that nftables drops", "connect", web.ipv6, DROPPED_PORT),
+            ("ping", "ping", web.ipv4),
+            ("UDP", "udp", web.ipv4, OPEN_PORT),
+            # Last, so that the 20 flows that `palomar observe` shows are these and the ones above.
             ("TCP to an open port", "connect", web.ipv4, OPEN_PORT),
             ("TCP to a closed port", "connect", web.ipv4, CLOSED_PORT),
             ("TCP to a port that nftables drops", "connect", web.ipv4, DROPPED_PORT),
-            ("the same over IPv6, open", "connect", web.ipv6, OPEN_PORT),
-            ("the same over IPv6, dropped", "connect", web.ipv6, DROPPED_PORT),
-            ("UDP", "udp", web.ipv4, OPEN_PORT),
-            ("ping", "ping", web.ipv4),
         ):
             done.append((what, client.traffic(*arguments)))
         time.sleep(SETTLE_S)
@@ -104,15 +108,30 @@ def demo(*, record_sample: bool) -> None:
             with palomard(*watch, *record, "--node-name", "demo", socket=socket):
                 for what, result in make_traffic(testbed):
                     print(f"{what}: {result}")
-                show("observe", "--all", socket=socket)
+                show("observe", socket=socket)
                 show("observe", "--pod", "web", "--verdict", "drop", socket=socket)
                 if record_sample:
                     flows = show("observe", "--all", "-o", "jsonpb", socket=socket)
         if record_sample:
             SAMPLE.parent.mkdir(exist_ok=True)
-            SAMPLE.write_bytes(recording.read_bytes())
+            copy_without_host(recording, SAMPLE)
             SAMPLE_FLOWS.write_text(flows)
             print(f"\n{SAMPLE.relative_to(ROOT)}: {SAMPLE.stat().st_size:,} bytes")
+
+
+def copy_without_host(recording: Path, sample: Path) -> None:
+    """Copy a recording, but for the addresses of the machine it was made on."""
+    writer = EventFileWriter(sample, SAMPLE_BYTES_MAX, overwrite=True)
+    for item in EventFileReader(recording):
+        if isinstance(item, PayloadBatch):
+            writer.write_batch(item)
+        else:
+            item.get("endpoints", {}).pop("host", None)
+            writer.write_context(item)
+    if writer.stopped:
+        raise SystemExit(f"the sample is not whole: {writer.stopped}")
+    writer.close()
+    sample.chmod(0o644)
 
 
 def main() -> None:
@@ -122,10 +141,15 @@ def main() -> None:
         for lack in lacks:
             print("  " + "; ".join(filter(None, (f"{lack.name}: {lack.detail}", lack.remedy))))
         raise SystemExit(1)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # As an exception, so that everything made is removed on the way out.
+        signal.signal(number, lambda received, _frame: sys.exit(128 + received))
     try:
         demo(record_sample="--record-sample" in sys.argv[1:])
     except TestbedError as error:
         raise SystemExit(f"demo: {error}") from error
+    except KeyboardInterrupt:
+        raise SystemExit(128 + signal.SIGINT) from None
 
 
 if __name__ == "__main__":

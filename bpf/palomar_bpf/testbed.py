@@ -152,6 +152,11 @@ class Testbed:
         )
 
     def _add(self, pod: Pod) -> None:
+        if pod.name in _run(["ip", "netns", "list"]).split():
+            raise TestbedError(
+                f"the network namespace {pod.name} exists already; if nobody needs it, "
+                f"remove it: ip netns delete {pod.name}"
+            )
         _run(["ip", "netns", "add", pod.name])
         self._namespaces.append(pod.name)
         peer = ("peer", "name", "eth0", "netns", pod.name)
