@@ -125,6 +125,18 @@ def _locate(
 ) -> Drained:
     """Walk each (cpu, first word, stretch) of `buffer` and put the finds together."""
     walks = [walk(stretch) for _, _, stretch in stretches]
+    if len(walks) == 1:
+        # Often only one CPU has anything to say, and then there is nothing to put together.
+        [(cpu, _, stretch)], [found] = stretches, walks
+        return Drained(
+            buffer=buffer.view(np.uint8),
+            offsets=found.starts * 8 + SAMPLE_OVERHEAD_BYTES,
+            lengths=found.words * 8 - SAMPLE_OVERHEAD_BYTES,
+            cpus=np.full(len(found.starts), cpu, np.uint16),
+            busiest_bytes=busiest_bytes,
+            lost=found.lost,
+            damaged_bytes=8 * (len(stretch) - found.walked),
+        )
     starts = np.concatenate(
         [found.starts + first for (_, first, _), found in zip(stretches, walks, strict=True)]
     )

@@ -78,8 +78,9 @@ _REPEATING = [
     ("tcp_flags", "u2"),
     ("ethertype", "u2"),
     ("drop_reason", "u2"),
-    ("source_mac", "u1", 6),
+    # In the order of an Ethernet header: the decoder moves both at once.
     ("destination_mac", "u1", 6),
+    ("source_mac", "u1", 6),
     ("kind", "u1"),
     ("event_type", "u1"),
     ("event_subtype", "u1"),

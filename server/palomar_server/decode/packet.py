@@ -19,7 +19,7 @@ from palomar_proto.flow import flow_pb2
 from palomar_server.address import MAPPED_PREFIX_LO
 from palomar_server.decode.gather import gather
 from palomar_server.decode.malformed import Malformed
-from palomar_server.table import Flag, Protocol
+from palomar_server.table import FLOW, Flag, Protocol
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -89,6 +89,19 @@ _ICMP, _ICMPV6 = int(Protocol.ICMP), int(Protocol.ICMPV6)
 _VERSION_IPV4, _VERSION_IPV6 = int(flow_pb2.IPv4), int(flow_pb2.IPv6)
 
 
+# Both MAC columns are moved as one, which they are in the header too.
+_MACS_AT: int = np.dtype(FLOW.descr[: (FLOW.names or ()).index("destination_mac")]).itemsize
+_FRAME_MACS = np.dtype([("macs", np.void, 12), ("ethertype", ">u2")])
+_ROW_MACS = np.dtype(
+    [
+        ("before", np.void, _MACS_AT),
+        ("macs", np.void, 12),
+        ("behind", np.void, FLOW.itemsize - _MACS_AT - 12),
+    ]
+)
+_KIND_TCP, _KIND_UDP, _KIND_ICMP = 1, 2, 4
+_KINDS = np.zeros(256, np.uint8)
+_KINDS[[_TCP, _UDP, _ICMP, _ICMPV6]] = (_KIND_TCP, _KIND_UDP, _KIND_ICMP, _KIND_ICMP)
 _IP_CUT = np.zeros(256, np.bool_)
 _IP_CUT[[Malformed.IPV4_TOO_SHORT, Malformed.IPV6_TOO_SHORT]] = True
 _IP_COLUMNS = (
@@ -164,8 +177,7 @@ class _Packets:
             has_header &= ~short
         which = _which(has_header)
         frames = gather(self._buffer, spans.start[which], ETHERNET)
-        rows["source_mac"][which] = frames["source"]
-        rows["destination_mac"][which] = frames["destination"]
+        rows.view(_ROW_MACS)["macs"][which] = frames.view(_FRAME_MACS)["macs"]
         rows["ethertype"][which] = frames["ethertype"]
         rows["flags"][which] |= _ETHERNET
         self._at[which] += ETHERNET.itemsize
@@ -194,9 +206,20 @@ class _Packets:
             rows[f"{side}_lo"][which] = headers[side].astype(np.uint64) | _MAPPED
         rows["protocol"][which] = headers["protocol"]
         rows["flags"][which] |= _IP
+        total = headers["total_length"].astype(np.int64)
+        plain = headers["version_ihl"] & 0x0F == IPV4.itemsize // 4
+        plain &= headers["fragment"] & _IPV4_FRAGMENT_OFFSET == 0
+        plain &= total >= IPV4.itemsize
+        plain &= end - start >= IPV4.itemsize
+        if np.count_nonzero(plain) == len(plain):
+            # Nearly all batches: no options, no later fragments, nothing wrong. In this order, as
+            # `start` is the memory of `_at` where `which` is a slice.
+            self._at_end[which] = np.minimum(end, start + total)
+            self._at[which] += IPV4.itemsize
+            self._protocol[which] = headers["protocol"]
+            return
         header_bytes = (headers["version_ihl"] & 0x0F).astype(np.int64) * 4
         # A total length of zero is what segmentation offload leaves: the capture is the bound.
-        total = headers["total_length"].astype(np.int64)
         stated = total != 0
         fault = np.zeros(len(start), np.uint8)
         fault[stated & (total < np.maximum(header_bytes, IPV4.itemsize))] = (
@@ -208,7 +231,6 @@ class _Packets:
         fault[start + IPV4.itemsize > end] = Malformed.IPV4_TOO_SHORT
         self._malformed[which] = fault
         first = headers["fragment"] & _IPV4_FRAGMENT_OFFSET == 0
-        # In this order: `start` is the memory of `_at` where `which` is a slice.
         self._at_end[which] = np.where(stated, np.minimum(end, start + total), end)
         self._at[which] = start + header_bytes
         self._protocol[which] = np.where(first, headers["protocol"], _NO_PROTOCOL)
@@ -265,23 +287,24 @@ class _Packets:
         protocol = self._protocol[which]
         rows["flags"][which] |= _L4
         source_port, destination_port = headers["source_port"], headers["destination_port"]
-        is_icmp = (protocol == _ICMP) | (protocol == _ICMPV6)
-        if np.count_nonzero(is_icmp):
+        kinds = int(np.bitwise_or.reduce(_KINDS[protocol]))
+        if kinds & _KIND_ICMP:
+            is_icmp = (protocol == _ICMP) | (protocol == _ICMPV6)
             rows["icmp_type"][which] = np.where(is_icmp, source_port >> 8, 0)
             rows["icmp_code"][which] = np.where(is_icmp, source_port & 0xFF, 0)
             source_port = np.where(is_icmp, 0, source_port)
             destination_port = np.where(is_icmp, 0, destination_port)
         rows["source_port"][which] = source_port
         rows["destination_port"][which] = destination_port
-        is_udp = protocol == _UDP
-        if np.count_nonzero(is_udp):
+        if kinds & _KIND_UDP:
+            is_udp = protocol == _UDP
             # A length of zero is a jumbogram (RFC 2675).
             length = headers["udp_length"]
             wrong = is_udp & (length != 0) & (length < _UDP_HEADER_BYTES)
             if np.count_nonzero(wrong):
                 self._malformed[present.nonzero()[0][wrong]] = Malformed.UDP_LENGTH
-        is_tcp = protocol == _TCP
-        if np.count_nonzero(is_tcp):
+        if kinds & _KIND_TCP:
+            is_tcp = protocol == _TCP
             word = headers["tcp_word"] * is_tcp
             rows["tcp_flags"][which] = word & _TCP_FLAGS
             header_bytes = (word >> 12).astype(np.int64) * 4
