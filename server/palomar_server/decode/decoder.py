@@ -102,7 +102,9 @@ class Decoder:
         ):
             # The event's own identity wins: it is what the datapath decided by.
             given = rows[column]
-            rows[column] = np.where(given == 0, identity, given)
+            if np.count_nonzero(given):
+                identity = np.where(given == 0, identity, given)  # noqa: PLW2901 - the same, mended
+            rows[column] = identity
         self._direct(rows, endpoints.ids[found[:count]])
 
     def _direct(self, rows: Rows, source_ids: NDArray[np.uint16]) -> None:

@@ -136,14 +136,15 @@ def decode_heads(
     spans = PacketSpans(starts.copy(), starts + lengths)
     rows["time_ns"] = batch.received_ns
     # Another payload's bytes are behind a short one: whether the head is there is asked first.
-    short = lengths < HEAD.itemsize
-    damaged = np.count_nonzero(short) != 0
+    shortest = int(lengths.min())
+    damaged = shortest < HEAD.itemsize
     if damaged:
+        short = lengths < HEAD.itemsize
         malformed[short] = Malformed.HEAD_TOO_SHORT
         malformed[lengths == 0] = Malformed.EMPTY
     same = int(keys[0]) if not damaged and np.count_nonzero(keys != keys[0]) == 0 else None
     layout = LAYOUTS.get(same) if same is not None else None
-    if layout is not None and np.count_nonzero(lengths < layout.itemsize) == 0:
+    if layout is not None and shortest >= layout.itemsize:
         # Most batches: one kind of message, and nothing wrong with any.
         _fill(slice(None), gather(buffer, starts, layout), rows, spans, surroundings)
         return spans
@@ -199,8 +200,6 @@ def _fill(
     part["length_bytes"] = heads["len_orig"]
     part["source_identity"] = heads["src_label"]
     part["destination_identity"] = heads["dst_label"]
-    part["packets"] = 1
-    part["bytes"] = heads["len_orig"]
     spans.start[chosen] += heads.dtype.itemsize
     names = heads.dtype.names or ()
     if "flags" in names:
@@ -217,6 +216,9 @@ def _fill(
         captured = spans.start[chosen] + heads["len_cap"]
         spans.end[chosen] = np.minimum(spans.end[chosen], captured)
         _fill_extension(heads["extension"], part, surroundings)
+    else:
+        part["packets"] = 1
+        part["bytes"] = heads["len_orig"]
     _fill_interface(heads, part, surroundings)
     if part is not rows:
         opaque(rows)[chosen] = opaque(part)
@@ -244,7 +246,7 @@ def _fill_extension(extensions: NDArray[np.void], part: Rows, surroundings: Surr
     part["tgid"] = extensions["tgid"]
     part["netns"] = extensions["netns"]
     part["packets"] = np.maximum(extensions["packets"], 1)
-    part["bytes"] = np.maximum(extensions["bytes"], part["bytes"])
+    part["bytes"] = np.maximum(extensions["bytes"], part["length_bytes"])
     if int(part["event_type"][0]) != _DROP:
         return
     kernel = (part["event_subtype"] == DROP_SUBTYPE_KERNEL).nonzero()[0]

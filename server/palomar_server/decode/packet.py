@@ -159,6 +159,7 @@ class _Packets:
         self._rows = rows
         self._malformed = malformed
         self._end = spans.end
+        self._framed = False
         # Where the next layer starts and ends.
         self._at = spans.start.copy()
         self._at_end = spans.end.copy()
@@ -168,6 +169,11 @@ class _Packets:
         """Fill the MAC and ethertype columns."""
         rows, spans = self._rows, self._spans
         captured = spans.end - spans.start
+        if int(captured.min()) > ETHERNET.itemsize and not np.count_nonzero(spans.l3):
+            # Nearly all batches: every packet is a frame, and something is in each.
+            self._framed = True
+            self._take_frames(slice(None), _PACKET | _ETHERNET)
+            return
         has_bytes = captured > 0
         rows["flags"] |= has_bytes.view(np.uint8) * _PACKET
         has_header = has_bytes > spans.l3
@@ -175,21 +181,27 @@ class _Packets:
         if np.count_nonzero(short):
             self._malformed[short] = Malformed.ETHERNET_TOO_SHORT
             has_header &= ~short
-        which = _which(has_header)
-        frames = gather(self._buffer, spans.start[which], ETHERNET)
-        rows.view(_ROW_MACS)["macs"][which] = frames.view(_FRAME_MACS)["macs"]
-        rows["ethertype"][which] = frames["ethertype"]
-        rows["flags"][which] |= _ETHERNET
-        self._at[which] += ETHERNET.itemsize
+        self._take_frames(_which(has_header), _ETHERNET)
         if np.count_nonzero(spans.l3):
             bare = (spans.l3 & has_bytes).nonzero()[0]
             rows["ethertype"][bare] = np.where(spans.ipv6[bare], ETHERTYPE_IPV6, ETHERTYPE_IPV4)
 
+    def _take_frames(self, which: _Which, flags: np.uint8) -> None:
+        rows = self._rows
+        frames = gather(self._buffer, self._spans.start[which], ETHERNET)
+        rows.view(_ROW_MACS)["macs"][which] = frames.view(_FRAME_MACS)["macs"]
+        rows["ethertype"][which] = frames["ethertype"]
+        rows["flags"][which] |= flags
+        self._at[which] += ETHERNET.itemsize
+
     def _of_ethertype(self, ethertype: int) -> _Which | None:
         """The rows with a network header of that kind; None if there are none."""
         mask: NDArray[np.bool_] = self._rows["ethertype"] == ethertype
-        if not np.count_nonzero(mask):
+        found = np.count_nonzero(mask)
+        if not found:
             return None
+        if self._framed and found == len(mask):
+            return slice(None)
         mask &= self._malformed == 0
         mask &= self._end > self._at
         return _which(mask)
@@ -274,14 +286,17 @@ class _Packets:
         needed = _HEADER_BYTES[self._protocol]
         captured = self._at_end - self._at
         present = needed != 0
-        present &= self._malformed == 0
-        present &= captured > 0
-        short = present & (captured < needed)
-        if np.count_nonzero(short):
-            self._malformed[short] = _TOO_SHORT[self._protocol[short]]
-            present &= ~short
-        if not np.count_nonzero(present):
-            return
+        fits = captured >= needed
+        fits &= present
+        if np.count_nonzero(fits) != len(fits) or np.count_nonzero(self._malformed):
+            present &= self._malformed == 0
+            present &= captured > 0
+            short = present & (captured < needed)
+            if np.count_nonzero(short):
+                self._malformed[short] = _TOO_SHORT[self._protocol[short]]
+                present &= ~short
+            if not np.count_nonzero(present):
+                return
         which, rows = _which(present), self._rows
         headers = gather(self._buffer, self._at[which], TRANSPORT)
         protocol = self._protocol[which]
