@@ -25,7 +25,7 @@ class InvalidRequest(PalomarError, ValueError):  # noqa: N818 - likewise
 
 
 class Unsupported(PalomarError):  # noqa: N818 - likewise
-    """The server does not offer this call."""
+    """The server does not offer this call, or not what was asked of it."""
 
 
 class ServerError(PalomarError):
@@ -50,7 +50,7 @@ def from_status(code: str, details: str, target: str) -> PalomarError:
     if code == "DEADLINE_EXCEEDED":
         return ServerUnavailable(f"{target} did not answer in time ({text}); try again")
     if code == "UNIMPLEMENTED":
-        return Unsupported(f"{target} does not offer this call: {text}")
+        return Unsupported(f"{target} cannot do this: {text}")
     if code in _INVALID:
         return InvalidRequest(f"{target} refused the request: {text}")
     return ServerError(f"{target} failed to answer: {text} ({code})")

@@ -95,7 +95,11 @@ def _set_up_log(settings: Settings) -> None:
     renderer: Any = (
         structlog.processors.JSONRenderer()
         if settings.log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            # The fancy one prints every local variable, on the thread that captures.
+            exception_formatter=structlog.dev.plain_traceback,
+        )
     )
     shared: list[Any] = [
         structlog.stdlib.add_logger_name,
@@ -120,6 +124,8 @@ def _set_up_log(settings: Settings) -> None:
         )
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    # It logs every netlink message it sees, kilobytes each.
+    logging.getLogger("pyroute2").setLevel(max(level, logging.WARNING))
     logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_cancellation)
 
 
