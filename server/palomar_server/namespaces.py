@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 _SETTLE_S = 0.02
 """Pause between the first notice and the look: making one veth pair sends about ten."""
 _REST_SHARE = 9
-"""Rest after a look, as a multiple of what the look took."""
+"""Rest after a look, as a multiple of the CPU time that the look took."""
+_REST_MAX_S = 1.0
+"""However much that was: a pod must not stay nameless for long."""
 _PAUSE_S = 1.0
 """After something that was not foreseen, before all namespaces are looked at afresh."""
 _RETRY_S = 5.0
@@ -173,13 +175,14 @@ class NamespaceWatcher:
 
     def _follow(self, first_look: threading.Event) -> None:
         while not self._closing:
-            started_s = time.monotonic()
+            started_cpu_s = time.thread_time()
             retry = self._look_safely()
             first_look.set()
-            took_s = time.monotonic() - started_s
+            # Work counts, not waiting: the kernel may be busy with other namespaces for seconds.
+            rested_s = time.monotonic() + _REST_SHARE * (time.thread_time() - started_cpu_s)
             woken = self._poller.poll(_RETRY_S if retry else None)
             # Notices wait in the kernel meanwhile; what it has no room for shows as an overrun.
-            self._rest(max(_SETTLE_S, started_s + took_s * (1 + _REST_SHARE) - time.monotonic()))
+            self._rest(max(_SETTLE_S, min(_REST_MAX_S, rested_s - time.monotonic())))
             for fd, _ in woken + self._poller.poll(0):
                 self._note(fd)
 
