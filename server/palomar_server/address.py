@@ -16,7 +16,6 @@ Address: TypeAlias = tuple[int, int]
 MAPPED_PREFIX_LO = 0x0000_FFFF_0000_0000
 MAPPED_PREFIX_BITS = 96
 """The block ::ffff:0:0/96, where IPv4 addresses stand; its `hi` is 0."""
-"""The block ::ffff:0:0/96, where IPv4 addresses stand; its upper half is zero."""
 MASK64 = (1 << 64) - 1
 
 

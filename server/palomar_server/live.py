@@ -102,7 +102,10 @@ class LiveSource:
             return self._context.popleft()
         if not self._open:
             return END
-        batch, self._held = self._held or self.capture.read(timeout_s), None
+        if (batch := self._held) is not None:
+            self._held = None
+        else:
+            batch = self.capture.read(timeout_s)
         if batch is not None and time.monotonic() - self._clock_checked_s > CLOCK_INTERVAL_S:
             # The clock may have been set while nothing happened: first what it is now.
             self._measure_clock()
