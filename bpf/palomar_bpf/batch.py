@@ -7,20 +7,26 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 
 class LossKind(enum.Enum):
-    """The kernel-side stage that lost events."""
+    """The stage that lost events before they became a batch."""
 
     PERF_RING = "perf_ring"
     """The perf ring of a CPU was full: the reader was too slow for its size."""
     RATE_LIMIT = "rate_limit"
     """The token bucket of an event kind was empty: a flood was cut."""
+    SOURCE_GAP = "source_gap"
+    """The connection to a remote source was cut; what happened until the next one is not known.
+    `Loss.events` counts such gaps and not what was lost in them, and `Loss.cpu` is 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,8 @@ class Loss:
     """The CPU on which they were lost."""
     events: int
     """How many since the last report for this kind and CPU; at least 1."""
+    first_ns: int = 0
+    """Wall clock (UTC, ns) from when on they were lost; 0: since the batch before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +62,33 @@ class PayloadBatch:
     """Wall clock (UTC, ns) when the batch was read; the time of payloads without their own."""
     losses: tuple[Loss, ...] = ()
     """What was lost since the batch before this one."""
+
+    @classmethod
+    def of(
+        cls,
+        payloads: Sequence[bytes],
+        *,
+        received_ns: int,
+        cpus: Sequence[int] | None = None,
+        losses: tuple[Loss, ...] = (),
+    ) -> Self:
+        """A batch of payloads that are there one by one.
+
+        Args:
+            payloads: any number, also none.
+            received_ns: as the field.
+            cpus: of each payload; None for 0.
+            losses: as the field.
+        """
+        lengths = np.fromiter(map(len, payloads), np.int64, len(payloads))
+        return cls(
+            buffer=np.frombuffer(b"".join(payloads), np.uint8),
+            offsets=np.cumsum(lengths) - lengths,
+            lengths=lengths,
+            cpus=np.zeros(len(payloads), np.uint16) if cpus is None else np.array(cpus, np.uint16),
+            received_ns=received_ns,
+            losses=losses,
+        )
 
     def __len__(self) -> int:
         return len(self.offsets)

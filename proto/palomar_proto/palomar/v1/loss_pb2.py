@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#palomar_proto/palomar/v1/loss.proto\x12\npalomar.v1*O\n\nLossSource\x12\x1b\n\x17LOSS_SOURCE_UNSPECIFIED\x10\x00\x12\x16\n\x11KERNEL_RATE_LIMIT\x10\xe8\x07\x12\x0c\n\x07\x44\x45\x43ODER\x10\xe9\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#palomar_proto/palomar/v1/loss.proto\x12\npalomar.v1*`\n\nLossSource\x12\x1b\n\x17LOSS_SOURCE_UNSPECIFIED\x10\x00\x12\x16\n\x11KERNEL_RATE_LIMIT\x10\xe8\x07\x12\x0c\n\x07\x44\x45\x43ODER\x10\xe9\x07\x12\x0f\n\nSOURCE_GAP\x10\xea\x07\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,5 +32,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'palomar_proto.palomar.v1.lo
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LOSSSOURCE']._serialized_start=51
-  _globals['_LOSSSOURCE']._serialized_end=130
+  _globals['_LOSSSOURCE']._serialized_end=147
 # @@protoc_insertion_point(module_scope)

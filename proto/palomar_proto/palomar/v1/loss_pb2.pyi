@@ -27,6 +27,10 @@ class _LossSourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LossSource
     """The token bucket in the kernel withheld events of a flood."""
     DECODER: _LossSource.ValueType  # 1001
     """Payloads the decoder could not read."""
+    SOURCE_GAP: _LossSource.ValueType  # 1002
+    """The connection to a remote source (a Cilium agent's monitor) was cut and came back. Nobody knows
+    how many events happened between first and last: num_events_lost counts gaps, and cpu is unset.
+    """
 
 class LossSource(_LossSource, metaclass=_LossSourceEnumTypeWrapper):
     """Stages that lose events, continuing the open enumeration flow.LostEventSource."""
@@ -36,4 +40,8 @@ KERNEL_RATE_LIMIT: LossSource.ValueType  # 1000
 """The token bucket in the kernel withheld events of a flood."""
 DECODER: LossSource.ValueType  # 1001
 """Payloads the decoder could not read."""
+SOURCE_GAP: LossSource.ValueType  # 1002
+"""The connection to a remote source (a Cilium agent's monitor) was cut and came back. Nobody knows
+how many events happened between first and last: num_events_lost counts gaps, and cpu is unset.
+"""
 Global___LossSource: _TypeAlias = LossSource  # noqa: Y015
