@@ -20,10 +20,12 @@ Mask: TypeAlias = NDArray[np.bool_]
 
 
 class Kind(enum.IntEnum):
-    """What a row stands for. Only flows have their whole content in the row."""
+    """What a row stands for."""
 
     FLOW = 0
     LOST = 1
+    AGENT = 2
+    DEBUG = 3
 
 
 class Flag(enum.IntFlag):
@@ -39,15 +41,22 @@ class Flag(enum.IntFlag):
     """The packet is or will be encrypted between nodes."""
     PACKET = 16
     """There were packet bytes at all."""
+    ORIGINAL = 32
+    """The event said what the source address was before translation, changed or not."""
+    XLATED = 64
+    """The source address was translated: `source_…` is that before, `source_xlated_…` the one in
+    the packet."""
 
 
 class Protocol(enum.IntEnum):
     """IANA protocol numbers of the transport headers that are decoded."""
 
     ICMP = 1
+    IGMP = 2
     TCP = 6
     UDP = 17
     ICMPV6 = 58
+    VRRP = 112
     SCTP = 132
 
 
@@ -59,6 +68,8 @@ _VARYING = [
     ("length_bytes", "u4"),
     ("tgid", "u4"),
     ("netns", "u4"),
+    ("message", "u4"),
+    ("reserved", "u1", 4),
 ]
 _REPEATING = [
     # The same for many packets of a connection: what the encoder serialises once.
@@ -66,18 +77,32 @@ _REPEATING = [
     ("source_lo", "u8"),
     ("destination_hi", "u8"),
     ("destination_lo", "u8"),
+    ("source_xlated_hi", "u8"),
+    ("source_xlated_lo", "u8"),
+    ("tunnel_source_hi", "u8"),
+    ("tunnel_source_lo", "u8"),
+    ("tunnel_destination_hi", "u8"),
+    ("tunnel_destination_lo", "u8"),
+    ("ip_trace_id", "u8"),
+    ("socket_cookie", "u8"),
+    ("cgroup_id", "u8"),
     ("source_endpoint", "u4"),
     ("destination_endpoint", "u4"),
     ("source_identity", "u4"),
     ("destination_identity", "u4"),
     ("interface", "u4"),
     ("drop_site", "u4"),
+    ("drop_reason", "u4"),
+    ("proxy_port", "u4"),
+    ("igmp_group", "u4"),
+    ("tunnel_vni", "u4"),
     ("source_port", "u2"),
     ("destination_port", "u2"),
     ("local_endpoint_id", "u2"),
     ("tcp_flags", "u2"),
-    ("ethertype", "u2"),
-    ("drop_reason", "u2"),
+    ("drop_line", "u2"),
+    ("tunnel_source_port", "u2"),
+    ("tunnel_destination_port", "u2"),
     # In the order of an Ethernet header: the decoder moves both at once.
     ("destination_mac", "u1", 6),
     ("source_mac", "u1", 6),
@@ -94,25 +119,50 @@ _REPEATING = [
     ("is_reply", "i1"),
     ("trace_reason", "u1"),
     ("observation_point", "u1"),
-    ("padding", "u1", 3),
+    ("drop_file", "u1"),
+    ("drop_ext_error", "i1"),
+    ("policy_match_type", "u1"),
+    ("auth_type", "u1"),
+    ("vrrp_vrid", "u1"),
+    ("vrrp_priority", "u1"),
+    ("tunnel_protocol", "u1"),
+    ("tunnel_ip_version", "u1"),
+    ("ip_trace_option", "u1"),
+    ("padding", "u1", 8),
 ]
 
 FLOW = np.dtype([*_VARYING, *_REPEATING])
-"""One event, 128 bytes, native byte order.
+"""One event, 240 bytes, native byte order.
 
 - `time_ns`: UTC, from the kernel's clock where the event has it, else the time of receipt.
 - `packets`, `bytes`: traffic the event stands for (1 and its length without aggregation).
 - `length_bytes`: original length of the packet, from its first captured byte on.
+- `message`: 0 where the row holds all there is; else one more than the index of its serialised
+  content in the messages of the batch: flow.LostEvent, flow.AgentEvent or flow.DebugEvent, after
+  `kind`, or a flow.Flow with what columns have no room for. In the row, so that nobody who takes
+  some rows or orders them has to number anything anew. In the ring it only tells that there is one.
 - `tgid`, `netns`: process and network namespace inode, 0 where unknown.
 - `source_hi`, `source_lo` …: 16 address bytes as two big-endian numbers, IPv4 mapped into IPv6.
 - `source_endpoint` …: row of the endpoint table that was valid at `time_ns`; 0 is none.
 - `interface`, `drop_site`: row of their table; 0 is none.
 - `local_endpoint_id`: id of the local endpoint where the event was seen; 0 is none.
+- `source_xlated_…`: see `Flag.XLATED`.
+- `tunnel_protocol`: flow.Tunnel.Protocol, 0 outside of tunnels; the other `tunnel_…` columns are
+  the outer packet's then, and the columns without that prefix the inner packet's.
+- `ip_trace_id`, `socket_cookie`, `cgroup_id`, `proxy_port`, `policy_match_type`, `auth_type`: the
+  fields of that name in flow.proto; 0 is none.
+- `ip_trace_option`: the IPv4 option that carries such ids, where users named one; 0 is none.
 - `tcp_flags`: the low nine bits of the TCP header's offset-and-flags word (NS is 0x100).
-- `drop_reason`: flow.DropReason, 1000 and above for palomar.v1.KernelDropReason.
-- `kind`: `Kind`; `flags`: `Flag`; `protocol`: IANA number.
+- `icmp_type`: type of an ICMP, IGMP or VRRP message; `icmp_code`: code of an ICMP message.
+- `igmp_group`: IPv4 address as a number; `vrrp_vrid`, `vrrp_priority`: fields of flow.VRRP.
+- `drop_reason`: flow.DropReason, 1000 and above for palomar.v1.KernelDropReason; of policy verdicts
+  the negated verdict.
+- `drop_file`, `drop_line`: number of Cilium's source file, and line; `drop_ext_error`: the error
+  that the event tells besides its reason.
+- `kind`: `Kind`; `flags`: `Flag`; `protocol`: IANA number, of the innermost IP header.
 - `verdict`, `direction`, `trace_reason`, `observation_point`, `ip_version`: numbers of the
   enumerations of that name in flow.proto; `event_type`, `event_subtype`: of the monitor message.
+  The subtype is the flow.DebugCapturePoint or flow.SocketTranslationPoint where there is one.
 - `is_reply`: 1 yes, 0 no, −1 unknown.
 """
 
@@ -130,3 +180,11 @@ def opaque(rows: Rows) -> Rows:
 def take(rows: Rows, which: NDArray[np.intp] | Mask) -> Rows:
     """Copy some rows, by index or mask."""
     return opaque(rows)[which].view(FLOW)
+
+
+def by_time(rows: Rows) -> Rows:
+    """Order events by time; those of the same time keep their order. Not copied where they are."""
+    times = rows["time_ns"]
+    if not np.count_nonzero(times[1:] < times[:-1]):
+        return rows
+    return take(rows, np.argsort(times, kind="stable"))

@@ -72,3 +72,48 @@ def test_constants_are_those_of_event_h() -> None:
         for name, value in numbers.items():
             if name.startswith(prefix):
                 assert members[name.removeprefix(prefix)] == value
+
+
+def test_heads_have_the_lengths_of_cilium() -> None:
+    lengths = {
+        "HEAD": 16,
+        "TRACE_HEAD": 32,
+        "TRACE_HEAD_V1": 48,
+        "TRACE_HEAD_V2": 56,
+        "DROP_HEAD_V0": 36,
+        "DROP_HEAD": 40,
+        "DROP_HEAD_V3": 48,
+        "POLICY_VERDICT_HEAD": 40,
+        "DEBUG_CAPTURE_HEAD": 24,
+        "TRACE_SOCK_HEAD": 40,
+    }
+    assert {name: getattr(payload, name).itemsize for name in lengths} == lengths
+
+
+@pytest.mark.parametrize(
+    ("head", "offsets"),
+    [
+        (payload.TRACE_HEAD_V2, {"orig_ip_hi": 32, "ip_trace_id": 48}),
+        (payload.DROP_HEAD_V3, {"line": 28, "ext_error": 31, "flags": 36, "ip_trace_id": 40}),
+        (
+            payload.POLICY_VERDICT_HEAD,
+            {"remote_label": 16, "verdict": 20, "flags": 27, "auth_type": 28, "cookie": 32},
+        ),
+        (payload.DEBUG_CAPTURE_HEAD, {"len_cap": 8, "len_orig": 12, "arg1": 16}),
+        (
+            payload.TRACE_SOCK_HEAD,
+            {
+                "protocol": 2,
+                "flags": 3,
+                "dst_port": 4,
+                "cookie": 8,
+                "cgroup_id": 16,
+                "dst_ip_hi": 24,
+            },
+        ),
+    ],
+)
+def test_members_stand_where_cilium_has_them(
+    head: np.dtype[np.void], offsets: dict[str, int]
+) -> None:
+    assert {name: fields(head)[name][0] for name in offsets} == offsets

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from palomar_server.table import FLOW, REPEATING_OFFSET, opaque, take
+from palomar_server.table import FLOW, REPEATING_OFFSET, by_time, opaque, take
 from palomar_server.testing import flow_rows
 
 
-def test_a_row_is_two_cache_lines() -> None:
-    assert FLOW.itemsize == 128
+def test_rows_can_be_moved_as_words() -> None:
+    assert FLOW.itemsize == 240
+    assert FLOW.itemsize % 8 == 0
 
 
 def test_columns_are_aligned_and_leave_no_hole() -> None:
@@ -31,6 +32,8 @@ def test_what_varies_within_a_connection_stands_before_what_repeats() -> None:
         "length_bytes",
         "tgid",
         "netns",
+        "message",
+        "reserved",
     )
     assert FLOW.fields["source_hi"][1] == REPEATING_OFFSET
 
@@ -49,3 +52,10 @@ def test_take_copies_by_index_and_by_mask() -> None:
     assert by_index["source_port"].tolist() == [4, 1]
     assert by_mask["source_port"].tolist() == [2, 3]
     assert by_index.dtype == FLOW
+
+
+def test_by_time_keeps_the_order_of_equal_times_and_copies_only_what_moves() -> None:
+    rows = flow_rows(4, time_ns=[2, 1, 2, 1], source_port=[1, 2, 3, 4])
+    assert by_time(rows)["source_port"].tolist() == [2, 4, 1, 3]
+    ordered = flow_rows(3, time_ns=[1, 1, 2])
+    assert by_time(ordered) is ordered

@@ -8,26 +8,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from palomar_bpf.payload import MessageType
-from palomar_proto.flow import flow_pb2
-from palomar_server.decode.gather import padded
+from palomar_server.decode.arrange import arrange
+from palomar_server.decode.enrich import enrich, without_pod
+from palomar_server.decode.gather import Scratch
 from palomar_server.decode.heads import decode_heads
 from palomar_server.decode.malformed import Malformed
+from palomar_server.decode.options import DecodeOptions
 from palomar_server.decode.packet import decode_packets
-from palomar_server.table import FLOW, Flag, take
+from palomar_server.decode.rare import RareDecoder
+from palomar_server.table import FLOW, take
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from palomar_bpf.batch import PayloadBatch
+    from palomar_server.decode.arrange import Arrangement
     from palomar_server.surroundings import Surroundings
-    from palomar_server.table import Rows
-
-# Looked up once: an enumeration member costs as much as a column operation on a small batch.
-_IP = np.uint8(Flag.IP)
-_TRACE = int(MessageType.TRACE)
-_REASON_UNKNOWN = int(flow_pb2.TRACE_REASON_UNKNOWN)
-_INGRESS, _EGRESS = np.uint8(flow_pb2.INGRESS), np.uint8(flow_pb2.EGRESS)
+    from palomar_server.table import Mask, Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +33,8 @@ class Decoded:
 
     rows: Rows
     """The well-formed events, ordered by time."""
+    messages: list[bytes]
+    """Serialised content of the rows whose column `message` says so."""
     malformed: Counter[tuple[int, Malformed]]
     """(first byte of the payload, reason) of the others."""
 
@@ -45,10 +44,14 @@ class Decoder:
 
     Args:
         surroundings: gives meaning to what payloads refer to.
+        options: what users chose.
     """
 
-    def __init__(self, surroundings: Surroundings) -> None:
+    def __init__(self, surroundings: Surroundings, options: DecodeOptions | None = None) -> None:
         self._surroundings = surroundings
+        self._options = options or DecodeOptions()
+        self._rare = RareDecoder(surroundings, self._options)
+        self._scratch = Scratch()
 
     def decode(self, batch: PayloadBatch) -> Decoded:
         """Decode one batch; never raises because of what is in a payload.
@@ -59,71 +62,79 @@ class Decoder:
         Returns:
             Rows for the well-formed ones, counts for the rest.
         """
-        rows = np.zeros(len(batch), FLOW)
+        messages: list[bytes] = []
         counts: Counter[tuple[int, Malformed]] = Counter()
         if not len(batch):
-            return Decoded(rows, counts)
+            return Decoded(np.zeros(0, FLOW), messages, counts)
         self._surroundings.at(batch.received_ns)
-        buffer = padded(batch.buffer)
-        malformed = np.zeros(len(batch), np.uint8)
-        spans = decode_heads(batch, buffer, rows, malformed, self._surroundings)
+        buffer = self._scratch.padded(batch.buffer)
+        arrangement = arrange(batch, buffer)
+        rows = self._blank_rows(arrangement)
+        malformed = arrangement.malformed
+        spans = decode_heads(arrangement, buffer, rows, batch.received_ns, self._surroundings)
         decode_packets(buffer, spans, rows, malformed)
+        if arrangement.rare.start != arrangement.rare.stop:
+            messages = self._decode_rare(batch, arrangement, rows)
+        # Those bring their own meaning, and stand behind the others.
+        plain, ours = slice(0, arrangement.rare.start), spans.ours
+        left: NDArray[np.intp] | None = None
         if np.count_nonzero(malformed):
-            bad = malformed.nonzero()[0]
-            kinds = np.where(batch.lengths[bad] > 0, buffer[batch.offsets[bad]], 0)
-            counts.update(
-                (kind, Malformed(reason))
-                for kind, reason in zip(kinds.tolist(), malformed[bad].tolist(), strict=True)
+            counts = _count(arrangement, buffer)
+            left = (malformed == 0).nonzero()[0]
+            rows = take(rows, left)
+            plain = slice(0, int(np.count_nonzero(left < plain.stop)))
+            ours = None if ours is None else ours[left]
+        enrich(rows[plain], self._surroundings, None if ours is None else ours[plain])
+        if self._options.ip_tracing_option_type:
+            traced = rows["ip_trace_id"] != 0
+            rows["ip_trace_option"] = traced * np.uint8(self._options.ip_tracing_option_type)
+        if self._options.skip_unknown_cgroup_ids:
+            kept = self._known_cgroups(rows[plain], len(rows))
+            left = kept.nonzero()[0] if left is None else left[kept]
+            rows = take(rows, kept)
+        return Decoded(arrangement.put_back(rows, left), messages, counts)
+
+    def _blank_rows(self, arrangement: Arrangement) -> Rows:
+        count = len(arrangement.starts)
+        if arrangement.order is None:
+            return np.zeros(count, FLOW)
+        # They are copied when they are put back in order.
+        memory = self._scratch.take("rows", count * FLOW.itemsize)
+        memory.fill(0)
+        return memory.view(FLOW)
+
+    def _decode_rare(
+        self, batch: PayloadBatch, arrangement: Arrangement, rows: Rows
+    ) -> list[bytes]:
+        """Decode the kinds that come seldom, one by one, and return their messages."""
+        messages: list[bytes] = []
+        for position in range(arrangement.rare.start, arrangement.rare.stop):
+            index = arrangement.index(position)
+            fault, message = self._rare.decode(
+                batch.payload(index), int(batch.cpus[index]), batch.received_ns, rows[position]
             )
-            rows = take(rows, malformed == 0)
-        self._enrich(rows)
-        return Decoded(_by_time(rows), counts)
+            arrangement.malformed[position] = fault
+            if not fault:
+                messages.append(message)
+                rows["message"][position] = len(messages)
+        return messages
 
-    def _enrich(self, rows: Rows) -> None:
-        """Find the endpoints of both addresses, and from them identities and direction."""
-        endpoints = self._surroundings.endpoints
-        count = len(rows)
-        # Both sides in one look-up: on a small batch the number of operations is what counts.
-        found = endpoints.rows_at(
-            np.concatenate((rows["source_hi"], rows["destination_hi"])),
-            np.concatenate((rows["source_lo"], rows["destination_lo"])),
-            np.concatenate((rows["time_ns"], rows["time_ns"])),
-        )
-        known = endpoints.identities[found]
-        has_ip = rows["flags"] & _IP != 0
-        if np.count_nonzero(has_ip) != count:
-            both = np.concatenate((has_ip, has_ip))
-            found *= both
-            known *= both
-        rows["source_endpoint"], rows["destination_endpoint"] = found[:count], found[count:]
-        for column, identity in (
-            ("source_identity", known[:count]),
-            ("destination_identity", known[count:]),
-        ):
-            # The event's own identity wins: it is what the datapath decided by.
-            given = rows[column]
-            if np.count_nonzero(given):
-                identity = np.where(given == 0, identity, given)  # noqa: PLW2901 - the same, mended
-            rows[column] = identity
-        self._direct(rows, endpoints.ids[found[:count]])
-
-    def _direct(self, rows: Rows, source_ids: NDArray[np.uint16]) -> None:
-        """Set the direction of the connection, as the endpoint where the event was seen has it.
-
-        A packet whose source is that endpoint goes out; if it is a reply, the connection came in.
-        """
-        local = rows["local_endpoint_id"]
-        # Drops have no reply flag: theirs is the direction of the packet. A trace that cannot say
-        # who opened the connection cannot say its direction either.
-        known = local != 0
-        known &= (rows["event_type"] != _TRACE) | (rows["trace_reason"] != _REASON_UNKNOWN)
-        incoming = (source_ids == local) == (rows["is_reply"] == 1)
-        rows["direction"] = np.where(incoming, _INGRESS, _EGRESS) * known
+    @staticmethod
+    def _known_cgroups(plain: Rows, count: int) -> Mask:
+        """Which rows to keep of `count`, the first of which are `plain`."""
+        kept = np.ones(count, np.bool_)
+        kept[: len(plain)] = ~without_pod(plain)
+        return kept
 
 
-def _by_time(rows: Rows) -> Rows:
-    """Order by time; the CPUs' rings were read one after the other."""
-    times = rows["time_ns"]
-    if not np.count_nonzero(times[1:] < times[:-1]):
-        return rows
-    return take(rows, np.argsort(times, kind="stable"))
+def _count(arrangement: Arrangement, buffer: NDArray[np.uint8]) -> Counter[tuple[int, Malformed]]:
+    bad = arrangement.malformed.nonzero()[0]
+    kinds = np.where(arrangement.lengths[bad] > 0, buffer[arrangement.starts[bad]], 0)
+    keys = kinds.astype(np.int64) << 8 | arrangement.malformed[bad]
+    pairs, numbers = np.unique(keys, return_counts=True)
+    return Counter(
+        {
+            (pair >> 8, Malformed(pair & 0xFF)): number
+            for pair, number in zip(pairs.tolist(), numbers.tolist(), strict=True)
+        }
+    )

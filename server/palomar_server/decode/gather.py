@@ -13,13 +13,37 @@ if TYPE_CHECKING:
 PAD_BYTES = 128
 """Zero bytes behind the last payload: no structure gathered here is larger."""
 
+SCRATCH_BYTES_MAX = 16 << 20
+"""Of memory that is kept for each use, for batches larger than a busy node's reader hands over."""
 
-def padded(buffer: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Copy a buffer and put `PAD_BYTES` zeros behind it, so that a gather never leaves it."""
-    out = np.empty(len(buffer) + PAD_BYTES, np.uint8)
-    out[: len(buffer)] = buffer
-    out[len(buffer) :] = 0
-    return out
+
+class Scratch:
+    """Memory for one batch after the other. For one thread.
+
+    Memory of this size that is allocated anew comes from the kernel, page by page, which costs as
+    much as filling it; so a decoder keeps some. Larger batches than `SCRATCH_BYTES_MAX` are rare.
+    """
+
+    __slots__ = ("_memory",)
+
+    def __init__(self) -> None:
+        self._memory: dict[str, NDArray[np.uint8]] = {}
+
+    def take(self, use: str, size_bytes: int) -> NDArray[np.uint8]:
+        """Some bytes of unknown content, which stay the caller's until the next call for `use`."""
+        memory = self._memory.get(use)
+        if memory is None or len(memory) < size_bytes:
+            memory = np.empty(size_bytes, np.uint8)
+            if size_bytes <= SCRATCH_BYTES_MAX:
+                self._memory[use] = memory
+        return memory[:size_bytes]
+
+    def padded(self, buffer: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Copy a buffer and put `PAD_BYTES` zeros behind it, so that a gather never leaves it."""
+        out = self.take("padded", len(buffer) + PAD_BYTES)
+        out[: len(buffer)] = buffer
+        out[len(buffer) :] = 0
+        return out
 
 
 def gather(

@@ -1,293 +1,290 @@
-"""Heads of drop and trace messages: the fields before the packet bytes.
+"""The fields before the packet bytes, by columns: drop, trace, policy verdict, capture, socket.
 
-Layouts: Cilium's DropNotify and TraceNotify in all their versions, with palomar's extension block
-behind the head where `ext_version` says so (palomar_bpf.payload).
+Layouts: palomar_bpf.payload. What a field means to users follows Hubble's parser.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from palomar_bpf.payload import (
-    DROP_HEAD,
-    DROP_SUBTYPE_KERNEL,
-    EXT_VERSION,
-    EXTENSION,
-    HEAD,
-    TRACE_HEAD,
+    DROP_FLAG_GENEVE,
+    DROP_FLAG_IPV6,
+    DROP_FLAG_L3_DEVICE,
+    DROP_FLAG_VXLAN,
+    POLICY_FLAG_AUDITED,
+    POLICY_FLAG_DIRECTION,
+    POLICY_FLAG_IPV6,
+    POLICY_FLAG_L3_DEVICE,
+    POLICY_FLAG_MATCH_TYPE,
+    POLICY_FLAG_MATCH_TYPE_SHIFT,
+    REASON_ENCRYPTED,
+    TRACE_SOCK_FLAG_IPV6,
     MessageType,
+    ObservationPoint,
 )
 from palomar_proto.flow import flow_pb2
-from palomar_server.address import MASK64
+from palomar_server.address import MAPPED_PREFIX_LO
+from palomar_server.decode.extension import fill_drop_extension, fill_extension
 from palomar_server.decode.gather import gather
-from palomar_server.decode.malformed import Malformed
-from palomar_server.table import Flag, opaque, take
+from palomar_server.decode.original import Originals, address_columns
+from palomar_server.table import Flag, Protocol
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from palomar_bpf.batch import PayloadBatch
+    from palomar_server.decode.arrange import Arrangement
+    from palomar_server.decode.layouts import Layout
     from palomar_server.surroundings import Surroundings
     from palomar_server.table import Rows
 
-_DROP_V0 = DROP_HEAD.descr[: len(HEAD.descr) + 7]
-_ORIG_IP = ("orig_ip", "u1", 16)
-_TRACE_ID = ("ip_trace_id", "u8")
-_LAYOUTS: dict[tuple[int, int], list[Any]] = {
-    (MessageType.TRACE, 0): TRACE_HEAD.descr,
-    (MessageType.TRACE, 1): [*TRACE_HEAD.descr, _ORIG_IP],
-    (MessageType.TRACE, 2): [*TRACE_HEAD.descr, _ORIG_IP, _TRACE_ID],
-    (MessageType.DROP, 0): _DROP_V0,
-    (MessageType.DROP, 1): _DROP_V0,
-    (MessageType.DROP, 2): DROP_HEAD.descr,
-    (MessageType.DROP, 3): [*DROP_HEAD.descr, _TRACE_ID],
-}
-
-
-_EXTENSIONS: tuple[tuple[int, list[Any]], ...] = (
-    (0, []),
-    (EXT_VERSION, [("extension", EXTENSION)]),
-)
-
-
-def _key(kind: int, version: int, ext_version: int) -> int:
-    return kind | version << 8 | ext_version << 16
-
-
-LAYOUTS: dict[int, np.dtype[np.void]] = {
-    _key(kind, version, ext_version): np.dtype([*descr, *extension])
-    for (kind, version), descr in _LAYOUTS.items()
-    for ext_version, extension in _EXTENSIONS
-}
-"""Head layouts by type | version << 8 | ext_version << 16."""
-
-_KEYS = np.array(list(LAYOUTS), np.uint32)
-_WORDS = np.dtype([("first", "u4"), ("middle", "u1", 8), ("last", "u4")])
-"""`HEAD` as words of a little-endian machine: the type is the lowest byte of the first, versions
-are the upper half of the last."""
-_KEY_TYPE, _KEY_SHIFT, _KEY_VERSIONS = np.uint32(0xFF), np.uint32(8), np.uint32(0xFFFF00)
-_TRACE, _DROP = int(MessageType.TRACE), int(MessageType.DROP)
-_DECODED_TYPES = np.array([_TRACE, _DROP], np.uint32)
+# Looked up once: an enumeration member costs as much as a column operation on a small batch.
+_DROP, _TRACE = int(MessageType.DROP), int(MessageType.TRACE)
+_POLICY_VERDICT, _TRACE_SOCK = int(MessageType.POLICY_VERDICT), int(MessageType.TRACE_SOCK)
+_TO_PROXY = int(ObservationPoint.TO_PROXY)
 _FORWARDED, _DROPPED = int(flow_pb2.FORWARDED), int(flow_pb2.DROPPED)
-_REASON_BITS = 0x7F
+_REDIRECTED, _AUDIT = int(flow_pb2.REDIRECTED), int(flow_pb2.AUDIT)
+_INGRESS, _EGRESS = int(flow_pb2.INGRESS), int(flow_pb2.EGRESS)
+_REASON_BITS = 0xFF ^ REASON_ENCRYPTED
 # TraceReason of the monitor to flow.TraceReason: one more below 5, 5 is unknown, the rest the same,
 # numbers without a name too.
-_TRACE_REASONS = np.arange(_REASON_BITS + 1, dtype=np.uint8)
-_TRACE_REASONS[:6] = (1, 2, 3, 4, 5, 0)
+_TRACE_REASONS = np.arange(256, dtype=np.uint8) & _REASON_BITS
+_TRACE_REASONS[:6] = _TRACE_REASONS[REASON_ENCRYPTED:][:6] = (1, 2, 3, 4, 5, 0)
 # is_reply by monitor reason: 2 is a reply; "unknown" and SRv6 encapsulation do not say.
-_IS_REPLY = np.zeros(_REASON_BITS + 1, np.int8)
-_IS_REPLY[2] = 1
-_IS_REPLY[5:8] = -1
+_IS_REPLY = np.zeros(256, np.int8)
+_IS_REPLY[[2, 2 | REASON_ENCRYPTED]] = 1
+_IS_REPLY[5:8] = _IS_REPLY[REASON_ENCRYPTED:][5:8] = -1
 _ENCRYPTED_FLAG = np.zeros(256, np.uint8)
-_ENCRYPTED_FLAG[0x80:] = Flag.ENCRYPTED
+_ENCRYPTED_FLAG[REASON_ENCRYPTED:] = Flag.ENCRYPTED
 # The monitor's 0 is "to endpoint", which is 101 in flow.proto; the others are the same in both.
 _OBSERVATION_POINTS = np.arange(256, dtype=np.uint8)
 _OBSERVATION_POINTS[0] = flow_pb2.TO_ENDPOINT
-_FLAG_L3_DEVICE = 2
-_FLAG_IPV6 = 1
+_TUNNEL_FLAGS = DROP_FLAG_VXLAN | DROP_FLAG_GENEVE
+# A message that sets both flags is taken for VXLAN.
+_TUNNELS = np.zeros(256, np.uint8)
+_TUNNELS[np.arange(256) & DROP_FLAG_GENEVE != 0] = flow_pb2.Tunnel.GENEVE
+_TUNNELS[np.arange(256) & DROP_FLAG_VXLAN != 0] = flow_pb2.Tunnel.VXLAN
+_POLICY_INGRESS = 1
+# What `arg1` of a capture is, by flow.DebugCapturePoint.
+_HAS_IFINDEX, _HAS_PROXY_PORT = np.zeros(256, np.bool_), np.zeros(256, np.bool_)
+for _point in ("DELIVERY", "FROM_LB", "AFTER_V46", "AFTER_V64", "SNAT_PRE", "SNAT_POST"):
+    _HAS_IFINDEX[flow_pb2.DebugCapturePoint.Value(f"DBG_CAPTURE_{_point}")] = True
+for _point in ("PROXY_PRE", "PROXY_POST"):
+    _HAS_PROXY_PORT[flow_pb2.DebugCapturePoint.Value(f"DBG_CAPTURE_{_point}")] = True
+# By flow.SocketTranslationPoint: the verdict, and whether the address is the source's.
+_SOCK_VERDICTS, _SOCK_REVERSE = np.zeros(256, np.uint8), np.zeros(256, np.bool_)
+for _way in ("FWD", "REV"):
+    for _when, _verdict in (("PRE", flow_pb2.TRACED), ("POST", flow_pb2.TRANSLATED)):
+        _name = f"SOCK_XLATE_POINT_{_when}_DIRECTION_{_way}"
+        _number = flow_pb2.SocketTranslationPoint.Value(_name)
+        _SOCK_VERDICTS[_number] = _verdict
+        _SOCK_REVERSE[_number] = _way == "REV"
+_MAPPED = np.uint64(MAPPED_PREFIX_LO)
+_SOCK_PROTOCOLS = np.zeros(256, np.uint8)
+_SOCK_PROTOCOLS[1:3] = (Protocol.TCP, Protocol.UDP)
+_SOCK_FLAGS = np.full(256, Flag.IP, np.uint8)
+_SOCK_FLAGS[1:3] |= np.uint8(Flag.L4)
 
 
+@dataclass(slots=True)
 class PacketSpans:
-    """Where the packet bytes of each row are, and what they start with.
+    """Where the packet bytes of each row are, and what they start with."""
 
-    Attributes:
-        start: offset of the first packet byte, shape (n,), dtype int64.
-        end: offset behind the last one, shape (n,), dtype int64.
-        l3: whether they start at the network header, shape (n,), dtype bool.
-        ipv6: for those, whether it is IPv6, shape (n,), dtype bool.
-        ours: whether the payload is one of palomar's own programs, shape (n,), dtype bool.
-    """
-
-    __slots__ = ("end", "ipv6", "l3", "ours", "start")
-
-    def __init__(self, start: NDArray[np.int64], end: NDArray[np.int64]) -> None:
-        self.start = start
-        self.end = end
-        self.l3 = np.zeros(len(start), np.bool_)
-        self.ipv6 = np.zeros(len(start), np.bool_)
-        self.ours = np.zeros(len(start), np.bool_)
+    start: NDArray[np.int64]
+    """Offset of the first packet byte, shape (n,)."""
+    end: NDArray[np.int64]
+    """Offset behind the last one, shape (n,)."""
+    l3: NDArray[np.bool_] | None = None
+    """Whether they start at the network header, shape (n,); None if none do."""
+    ipv6: NDArray[np.bool_] | None = None
+    """For those, whether it is IPv6, shape (n,); None if none do."""
+    tunnel: NDArray[np.uint8] | None = None
+    """flow.Tunnel.Protocol of packets of a tunnel, shape (n,); None if none are."""
+    ours: NDArray[np.bool_] | None = None
+    """Whether the payload is of palomar's own programs, shape (n,); None if none are."""
+    originals: list[Originals] = field(default_factory=list)
+    """Sources before translation, of those rows whose head has room for one."""
 
 
 def decode_heads(
-    batch: PayloadBatch,
+    arrangement: Arrangement,
     buffer: NDArray[np.uint8],
     rows: Rows,
-    malformed: NDArray[np.uint8],
+    received_ns: int,
     surroundings: Surroundings,
 ) -> PacketSpans:
     """Fill the columns that come from the heads.
 
     Args:
-        batch: the payloads.
-        buffer: its buffer, padded.
-        rows: n zeroed rows to fill, in the batch's order.
-        malformed: shape (n,), zeroed; gets a `Malformed` where a head cannot be read.
+        arrangement: the payloads.
+        buffer: what its offsets point into, padded.
+        rows: n zeroed rows to fill, in the order of the arrangement.
+        received_ns: UTC, the time of events without their own.
         surroundings: gives meaning to reasons, addresses and links.
 
     Returns:
-        Where each row's packet is; empty spans for malformed rows.
+        Where each row's packet is; empty spans for those without.
     """
-    starts, lengths = batch.offsets, batch.lengths
-    common = gather(buffer, starts, _WORDS)
-    keys = common["first"] & _KEY_TYPE
-    keys |= common["last"] >> _KEY_SHIFT & _KEY_VERSIONS
-    spans = PacketSpans(starts.copy(), starts + lengths)
-    rows["time_ns"] = batch.received_ns
-    # Another payload's bytes are behind a short one: whether the head is there is asked first.
-    shortest = int(lengths.min())
-    damaged = shortest < HEAD.itemsize
-    if damaged:
-        short = lengths < HEAD.itemsize
-        malformed[short] = Malformed.HEAD_TOO_SHORT
-        malformed[lengths == 0] = Malformed.EMPTY
-    same = int(keys[0]) if not damaged and np.count_nonzero(keys != keys[0]) == 0 else None
-    layout = LAYOUTS.get(same) if same is not None else None
-    if layout is not None and shortest >= layout.itemsize:
-        # Most batches: one kind of message, and nothing wrong with any.
-        _fill(slice(None), gather(buffer, starts, layout), rows, spans, surroundings)
-        return spans
-    for key in _known_keys(keys):
-        layout = LAYOUTS[key]
-        chosen = ((keys == key) & (malformed == 0)).nonzero()[0]
-        whole = lengths[chosen] >= layout.itemsize
-        if not whole.all():
-            malformed[chosen[~whole]] = Malformed.HEAD_TOO_SHORT
-            chosen = chosen[whole]
-        if chosen.size:
-            _fill(chosen, gather(buffer, starts[chosen], layout), rows, spans, surroundings)
-    # Rows that were filled have their type by now.
-    unknown = ((rows["event_type"] == 0) & (malformed == 0)).nonzero()[0]
-    if unknown.size:
-        malformed[unknown] = np.where(
-            np.isin(keys[unknown] & _KEY_TYPE, _DECODED_TYPES),
-            Malformed.UNKNOWN_VERSION,
-            Malformed.UNKNOWN_TYPE,
-        )
-    spans.end[malformed != 0] = 0
-    spans.start[malformed != 0] = 0
+    starts = arrangement.starts
+    spans = PacketSpans(starts.copy(), starts.copy())
+    fill = _Fill(spans, surroundings)
+    rows["time_ns"] = received_ns
+    for layout, where in arrangement.groups:
+        heads = gather(buffer, starts[where], layout.dtype)
+        part = rows[where]
+        part["event_type"] = layout.kind
+        part["event_subtype"] = heads["subtype"]
+        if layout.kind == _TRACE_SOCK:
+            _fill_sock(heads, part)
+            continue
+        spans.start[where] += layout.dtype.itemsize
+        spans.end[where] += arrangement.lengths[where]
+        part["local_endpoint_id"] = heads["source"]
+        part["length_bytes"] = heads["len_orig"]
+        if layout.ours:
+            fill.bound(heads, where)
+            fill_extension(heads["extension"], part, surroundings)
+        else:
+            part["packets"] = 1
+            part["bytes"] = heads["len_orig"]
+        if layout.kind == _TRACE:
+            fill.trace(heads, layout, part, where)
+        elif layout.kind == _DROP:
+            fill.drop(heads, layout, part, where)
+        elif layout.kind == _POLICY_VERDICT:
+            fill.policy_verdict(heads, part, where)
+        else:
+            fill.capture(heads, part)
     return spans
 
 
-def _known_keys(keys: NDArray[np.uint32]) -> list[int]:
-    """The distinct keys that have a layout; a batch has a handful at most, and mostly one."""
-    found: list[int] = []
-    rest = keys
-    while rest.size:
-        first = int(rest[0])
-        if first in LAYOUTS:
-            found.append(first)
-            rest = rest[rest != first]
-        else:
-            # All at once: a damaged batch may hold as many unknown keys as payloads.
-            rest = rest[np.isin(rest, _KEYS)]
-    return found
+class _Fill:
+    """Fills the columns of the rows `where`, a view of which is `part`, from their heads."""
 
+    def __init__(self, spans: PacketSpans, surroundings: Surroundings) -> None:
+        self._spans = spans
+        self._surroundings = surroundings
 
-def _fill(
-    chosen: NDArray[np.intp] | slice,
-    heads: NDArray[np.void],
-    rows: Rows,
-    spans: PacketSpans,
-    surroundings: Surroundings,
-) -> None:
-    """Fill the rows `chosen`, whose heads share one layout."""
-    part = rows if isinstance(chosen, slice) else take(rows, chosen)
-    part["event_type"] = heads["type"]
-    part["event_subtype"] = heads["subtype"]
-    part["local_endpoint_id"] = heads["source"]
-    part["length_bytes"] = heads["len_orig"]
-    part["source_identity"] = heads["src_label"]
-    part["destination_identity"] = heads["dst_label"]
-    spans.start[chosen] += heads.dtype.itemsize
-    names = heads.dtype.names or ()
-    if "flags" in names:
+    def bound(self, heads: NDArray[np.void], where: slice) -> None:
+        """Bound the packets of our own messages by what the head says was captured.
+
+        Hubble takes all that is there for the packet, and so do we of messages that are not ours.
+        """
+        if self._spans.ours is None:
+            self._spans.ours = np.zeros(len(self._spans.start), np.bool_)
+        self._spans.ours[where] = True
+        self._spans.end[where] = np.minimum(
+            self._spans.end[where], self._spans.start[where] + heads["len_cap"]
+        )
+
+    def trace(self, heads: NDArray[np.void], layout: Layout, part: Rows, where: slice) -> None:
+        reason, point = heads["reason"], heads["subtype"]
+        part["source_identity"] = heads["src_label"]
+        part["destination_identity"] = heads["dst_label"]
+        part["verdict"] = _FORWARDED
+        part["trace_reason"] = _TRACE_REASONS[reason]
+        part["is_reply"] = _IS_REPLY[reason]
+        part["flags"] = _ENCRYPTED_FLAG[reason]
+        part["observation_point"] = _OBSERVATION_POINTS[point]
+        part["interface"] = self._surroundings.link_rows(heads["ifindex"])
+        to_proxy = point == _TO_PROXY
+        if np.count_nonzero(to_proxy):
+            part["proxy_port"] = heads["dst_id"] * to_proxy
         flags = heads["flags"]
-        if np.count_nonzero(flags):
-            spans.l3[chosen] = flags & _FLAG_L3_DEVICE != 0
-            spans.ipv6[chosen] = flags & _FLAG_IPV6 != 0
-    if int(heads["type"][0]) == _TRACE:
-        _fill_trace(heads, part)
-    else:
-        _fill_drop(heads, part)
-    if "extension" in names:
-        spans.ours[chosen] = True
-        captured = spans.start[chosen] + heads["len_cap"]
-        spans.end[chosen] = np.minimum(spans.end[chosen], captured)
-        _fill_extension(heads["extension"], part, surroundings)
-    else:
-        part["packets"] = 1
-        part["bytes"] = heads["len_orig"]
-    _fill_interface(heads, part, surroundings)
-    if part is not rows:
-        opaque(rows)[chosen] = opaque(part)
+        flagged = np.count_nonzero(flags) != 0
+        if flagged:
+            self._mark(flags, where)
+        if layout.version:
+            ipv6 = flags & DROP_FLAG_IPV6 != 0 if flagged else None
+            hi, lo = heads["orig_ip_hi"], heads["orig_ip_lo"]
+            self._spans.originals.append(Originals(where, *address_columns(hi, lo, ipv6), flagged))
+            if layout.version > 1:
+                part["ip_trace_id"] = heads["ip_trace_id"]
+
+    def drop(self, heads: NDArray[np.void], layout: Layout, part: Rows, where: slice) -> None:
+        part["source_identity"] = heads["src_label"]
+        part["destination_identity"] = heads["dst_label"]
+        part["verdict"] = _DROPPED
+        part["is_reply"] = -1
+        part["drop_reason"] = heads["subtype"]
+        part["drop_line"] = heads["line"]
+        part["drop_file"] = heads["file"]
+        part["drop_ext_error"] = heads["ext_error"]
+        if layout.ours:
+            fill_drop_extension(heads["extension"], heads["ifindex"], part, self._surroundings)
+        if layout.version and layout.version > 1:
+            flags = heads["flags"]
+            if np.count_nonzero(flags):
+                self._mark(flags, where)
+            if layout.version > 2:  # noqa: PLR2004 - the version of the layout
+                part["ip_trace_id"] = heads["ip_trace_id"]
+
+    def _mark(self, flags: NDArray[np.uint8], where: slice) -> None:
+        """Note what the flags of drop and trace messages say of the packets."""
+        self._mark_l3(flags & DROP_FLAG_L3_DEVICE != 0, flags & DROP_FLAG_IPV6 != 0, where)
+        if np.count_nonzero(flags & _TUNNEL_FLAGS):
+            if self._spans.tunnel is None:
+                self._spans.tunnel = np.zeros(len(self._spans.start), np.uint8)
+            self._spans.tunnel[where] = _TUNNELS[flags]
+
+    def _mark_l3(self, l3: NDArray[np.bool_], ipv6: NDArray[np.bool_], where: slice) -> None:
+        if not np.count_nonzero(l3):
+            return
+        if self._spans.l3 is None or self._spans.ipv6 is None:
+            self._spans.l3, self._spans.ipv6 = (
+                np.zeros(len(self._spans.start), np.bool_) for _ in range(2)
+            )
+        self._spans.l3[where] = l3
+        self._spans.ipv6[where] = ipv6
+
+    def policy_verdict(self, heads: NDArray[np.void], part: Rows, where: slice) -> None:
+        verdict, flags = heads["verdict"], heads["flags"]
+        ingress = flags & POLICY_FLAG_DIRECTION == _POLICY_INGRESS
+        remote = heads["remote_label"]
+        part["source_identity"] = remote * ingress
+        part["destination_identity"] = remote * ~ingress
+        part["direction"] = np.where(ingress, _INGRESS, _EGRESS)
+        allowed = np.where(flags & POLICY_FLAG_AUDITED != 0, _AUDIT, _FORWARDED)
+        allowed[verdict > 0] = _REDIRECTED
+        denied = verdict < 0
+        allowed[denied] = _DROPPED
+        part["verdict"] = allowed
+        # The first packet of a connection is no reply; of a denied one nothing is known.
+        part["is_reply"] = -denied.view(np.int8)
+        # Unsigned, as the most negative number has no positive one.
+        part["drop_reason"] = (-verdict.astype(np.int64) * denied).astype(np.uint32)
+        part["policy_match_type"] = (flags & POLICY_FLAG_MATCH_TYPE) >> POLICY_FLAG_MATCH_TYPE_SHIFT
+        part["auth_type"] = heads["auth_type"]
+        l3 = flags & POLICY_FLAG_L3_DEVICE != 0
+        self._mark_l3(l3, flags & POLICY_FLAG_IPV6 != 0, where)
+
+    def capture(self, heads: NDArray[np.void], part: Rows) -> None:
+        point, argument = heads["subtype"], heads["arg1"]
+        part["is_reply"] = -1
+        part["interface"] = self._surroundings.link_rows(argument * _HAS_IFINDEX[point])
+        # 16 bits in network order, in a word that Hubble swaps as a whole.
+        part["proxy_port"] = argument.byteswap() * _HAS_PROXY_PORT[point]
 
 
-def _fill_trace(heads: NDArray[np.void], part: Rows) -> None:
-    reason = heads["reason"]
-    code = reason & _REASON_BITS
-    part["verdict"] = _FORWARDED
-    part["trace_reason"] = _TRACE_REASONS[code]
-    part["is_reply"] = _IS_REPLY[code]
-    part["flags"] = _ENCRYPTED_FLAG[reason]
-    part["observation_point"] = _OBSERVATION_POINTS[heads["subtype"]]
-
-
-def _fill_drop(heads: NDArray[np.void], part: Rows) -> None:
-    part["verdict"] = _DROPPED
+def _fill_sock(heads: NDArray[np.void], part: Rows) -> None:
+    """Fill socket translations: one address, and the other's cgroup."""
+    point, protocol = heads["subtype"], heads["protocol"]
+    ipv6 = heads["flags"] & TRACE_SOCK_FLAG_IPV6 != 0
+    hi, lo = address_columns(heads["dst_ip_hi"], heads["dst_ip_lo"], ipv6)
+    # 0.0.0.0 is an address here.
+    lo |= _MAPPED * ~ipv6
+    reverse = _SOCK_REVERSE[point]
+    port = heads["dst_port"]
+    for side, here in (("source", reverse), ("destination", ~reverse)):
+        part[f"{side}_hi"], part[f"{side}_lo"] = hi * here, lo * here
+        part[f"{side}_port"] = port * here
     part["is_reply"] = -1
-    part["drop_reason"] = heads["subtype"]
-
-
-def _fill_extension(extensions: NDArray[np.void], part: Rows, surroundings: Surroundings) -> None:
-    # Modulo 2^64: the offset of a clock that was set back is negative.
-    part["time_ns"] = extensions["time_ns"] + np.uint64(surroundings.boot_offset_ns & MASK64)
-    part["tgid"] = extensions["tgid"]
-    part["netns"] = extensions["netns"]
-    part["packets"] = np.maximum(extensions["packets"], 1)
-    part["bytes"] = np.maximum(extensions["bytes"], part["length_bytes"])
-    if int(part["event_type"][0]) != _DROP:
-        return
-    kernel = (part["event_subtype"] == DROP_SUBTYPE_KERNEL).nonzero()[0]
-    if not kernel.size:
-        return
-    reasons, reason_of = np.unique(extensions["drop_reason"][kernel], return_inverse=True)
-    numbers = np.array([surroundings.drop_reason(number) for number in reasons.tolist()], np.uint16)
-    part["drop_reason"][kernel] = numbers[reason_of]
-    locations, location_of = np.unique(extensions["location"][kernel], return_inverse=True)
-    pairs, pair_of = np.unique(location_of * len(reasons) + reason_of, return_inverse=True)
-    sites = [
-        surroundings.drop_site(
-            int(locations[pair // len(reasons)]), int(reasons[pair % len(reasons)])
-        )
-        for pair in pairs.tolist()
-    ]
-    part["drop_site"][kernel] = np.array(sites, np.uint32)[pair_of]
-
-
-def _fill_interface(heads: NDArray[np.void], part: Rows, surroundings: Surroundings) -> None:
-    """Name the interface: by the event itself where it says, else by the node's own links."""
-    part["interface"] = surroundings.link_rows(heads["ifindex"])
-    if "extension" not in (heads.dtype.names or ()):
-        return
-    extensions = heads["extension"]
-    if int(heads["type"][0]) != _DROP:
-        return
-    named = np.flatnonzero(extensions["interface"] != b"")
-    if not named.size:
-        return
-    # The same index is another link in another namespace, so the name belongs to the key.
-    names, name_of = np.unique(extensions["interface"][named], return_inverse=True)
-    keys = heads["ifindex"][named].astype(np.uint64) << np.uint64(32)
-    keys |= name_of.astype(np.uint64)
-    pairs, pair_of = np.unique(keys, return_inverse=True)
-    interfaces = [
-        # Behind the NUL may be what is left of a longer name that the link had before.
-        surroundings.interface(
-            pair >> 32,
-            bytes(names[pair & 0xFFFF_FFFF]).partition(b"\0")[0].decode("utf-8", "replace"),
-        )
-        for pair in pairs.tolist()
-    ]
-    part["interface"][named] = np.array(interfaces, np.uint32)[pair_of]
+    part["verdict"] = _SOCK_VERDICTS[point]
+    part["flags"] = _SOCK_FLAGS[protocol]
+    part["protocol"] = _SOCK_PROTOCOLS[protocol]
+    part["ip_version"] = np.where(ipv6, int(flow_pb2.IPv6), int(flow_pb2.IPv4))
+    part["socket_cookie"] = heads["cookie"]
+    part["cgroup_id"] = heads["cgroup_id"]

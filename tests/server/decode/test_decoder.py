@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import json
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from palomar_bpf.batch import PayloadBatch
 from palomar_bpf.payload import EXT_VERSION, MessageType, TraceReason
 from palomar_proto.flow import flow_pb2
 from palomar_server.decode.decoder import Decoder
+from palomar_server.decode.options import DecodeOptions
 from palomar_server.endpoints import IDENTITY_WORLD, EndpointTable
 from palomar_server.surroundings import Surroundings
 from palomar_server.table import Protocol
@@ -25,6 +27,20 @@ from palomar_server.testing import (
     trace_payload,
     transport,
 )
+from tests.server.decode.builders import (
+    capture,
+    geneve,
+    of_ours,
+    policy_verdict,
+    rows_of,
+    trace_sock,
+    trace_v1,
+    tunnelled,
+    vxlan,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WEB, CART = "10.0.0.10", "10.0.0.11"
 CONTEXT = {
@@ -61,6 +77,21 @@ GOOD = (
     trace_payload(b""),
     trace_payload(packet(WEB, CART)[:14]),
     drop_payload(packet(WEB, CART, ethernet=False), flags=2),
+    trace_v1(packet(WEB, CART), b"\x0a\0\0\x0b", source=1),
+    trace_v1(packet(WEB, CART, Protocol.SCTP), flags=1),
+    policy_verdict(packet(CART, WEB, Protocol.UDP), verdict=-133, flags=1, source=1),
+    policy_verdict(packet("fd00::a", "fd00::b", ethernet=False), verdict=10, flags=0x86),
+    capture(packet(WEB, CART, Protocol.IGMP, bytes(8)), subtype=4, arg1=3),
+    trace_sock(b"\x0a\0\0\x0b", subtype=2, protocol=1, dst_port=80, cookie=9, cgroup_id=7),
+    trace_payload(tunnelled(vxlan(packet(WEB, CART))), flags=4),
+    drop_payload(tunnelled(geneve(packet(WEB, CART), options=bytes(4))), flags=8, subtype=133),
+    trace_payload(packet(WEB, CART, 41, packet("fd00::a", "fd00::b", ethernet=False))),
+    trace_payload(packet("fd00::a", "fd00::b", 0, b"\x06\0\1\4\0\0\0\0" + transport())),
+)
+RARE = (
+    bytes.fromhex("0205e903") + bytes(16),
+    bytes([MessageType.AGENT]) * 40,
+    bytes([MessageType.ACCESS_LOG]) * 40,
 )
 
 
@@ -83,22 +114,18 @@ def damaged(payload: bytes) -> st.SearchStrategy[bytes]:
 
 HEADS = st.builds(
     lambda kind, version, ext, rest: bytes([kind]) + bytes(13) + bytes([version, ext]) + rest,
-    st.sampled_from([1, 2, 4, 5, 129, 130]),
+    st.sampled_from([1, 2, 3, 4, 5, 6, 7, 129, 130]),
     st.sampled_from([0, 1, 2, 3, 4]),
     st.sampled_from([0, EXT_VERSION, 1]),
     st.binary(max_size=150),
 )
-GARBAGE = st.binary(max_size=200) | HEADS | st.sampled_from(GOOD).flatmap(damaged)
+GARBAGE = st.binary(max_size=200) | HEADS | st.sampled_from(GOOD + RARE).flatmap(damaged)
 
 
-def rows_and_malformed(payloads: list[bytes]) -> tuple[Counter[bytes], int]:
-    """The rows as bytes, told apart by their strings rather than by their place in a table."""
+def rows_and_malformed(payloads: list[bytes]) -> tuple[Counter[bytes], Counter[Any]]:
+    """The rows as bytes, told apart by their content rather than by their place in a table."""
     decoded = new_decoder().decode(batch_of(payloads))
-    rows = decoded.rows.copy()
-    # Numbers of tables that grow with each batch depend on what else is in it.
-    rows["interface"] = 0
-    rows["drop_site"] = 0
-    return Counter(row.tobytes() for row in rows), decoded.malformed.total()
+    return Counter(rows_of(decoded)), decoded.malformed
 
 
 @settings(max_examples=300, deadline=None)
@@ -124,7 +151,7 @@ def test_an_event_is_decoded_alike_whatever_is_beside_it(
     rows, malformed = rows_and_malformed(together)
     alone = [rows_and_malformed([payload]) for payload in together]
     assert rows == sum((one for one, _ in alone), Counter[bytes]())
-    assert malformed == sum(one for _, one in alone)
+    assert malformed == sum((one for _, one in alone), Counter[Any]())
 
 
 @pytest.mark.parametrize("payload", GOOD)
@@ -132,8 +159,55 @@ def test_a_payload_cut_anywhere_becomes_a_row_or_is_counted(payload: bytes) -> N
     good, _ = rows_and_malformed([GOOD[0]])
     for length in range(len(payload)):
         rows, malformed = rows_and_malformed([GOOD[0], payload[:length], GOOD[0]])
-        assert rows.total() + malformed == 3
+        assert rows.total() + malformed.total() == 3
         assert all(rows[row] >= 2 for row in good)
+
+
+def corpus(shared: Path) -> list[bytes]:
+    """The perf samples of the conformance cases."""
+    with (shared / "conformance" / "decode.jsonl").open(encoding="utf-8") as lines:
+        cases = [json.loads(line) for line in lines]
+    return [bytes.fromhex(case["data"]) for case in cases if case["kind"] == "perf"]
+
+
+def test_cases_in_one_batch_are_decoded_as_each_alone(shared: Path) -> None:
+    payloads = corpus(shared)
+    rows, malformed = rows_and_malformed(payloads)
+    alone = [rows_and_malformed([payload]) for payload in payloads]
+    assert rows == sum((one for one, _ in alone), Counter[bytes]())
+    assert malformed == sum((one for _, one in alone), Counter[Any]())
+
+
+def test_cases_cut_anywhere_cost_no_other_event(shared: Path) -> None:
+    # Those that differ in their values alone are cut alike.
+    shapes = {(payload[0], len(payload)): payload for payload in corpus(shared) if payload}
+    good, _ = rows_and_malformed([GOOD[0]])
+    for payload in shapes.values():
+        cut = [payload[:length] for length in range(len(payload))]
+        ours = [of_ours(one, 32) for one in cut if one[:1] == b"\x04" and len(one) > 32]
+        batch = [one for piece in cut + ours for one in (GOOD[0], piece)]
+        rows, malformed = rows_and_malformed(batch)
+        assert rows.total() + malformed.total() == len(batch)
+        assert all(rows[row] >= len(cut) + len(ours) for row in good)
+
+
+def test_socket_events_of_no_known_pod_are_left_out_where_so_chosen() -> None:
+    payloads = [trace_sock(b"\x0a\0\0\x0b", cgroup_id=7), GOOD[0], RARE[0]]
+    known = Surroundings(EndpointTable())
+    for skip, left in ((False, 3), (True, 2)):
+        decoder = Decoder(known, DecodeOptions(skip_unknown_cgroup_ids=skip))
+        decoded = decoder.decode(batch_of(payloads))
+        assert (len(decoded.rows), decoded.malformed) == (left, Counter())
+        assert [decoded.rows["event_type"][-1], decoded.rows["message"][-1]] == [2, 1]
+
+
+def test_rows_of_one_batch_are_not_touched_by_the_next() -> None:
+    decoder = new_decoder()
+    mixed = [GOOD[0], GOOD[3]]
+    first = decoder.decode(batch_of(mixed)).rows
+    before = first.tobytes()
+    decoder.decode(batch_of([GOOD[3], GOOD[1]]))
+    assert first.tobytes() == before
 
 
 def test_bytes_between_payloads_play_no_part() -> None:
@@ -200,8 +274,11 @@ def test_direction_is_that_of_the_connection_at_the_local_endpoint(
 def test_identities_come_from_the_event_then_from_the_endpoint_then_are_the_world() -> None:
     row = one(trace_payload(packet(WEB, CART), src_label=5))
     assert (row["source_identity"], row["destination_identity"]) == (5, 1002)
-    row = one(trace_payload(packet(WEB, "192.0.2.9")))
+    row = one(trace_payload(packet(WEB, "192.0.2.9"), extension={}))
     assert (row["source_identity"], row["destination_identity"]) == (1001, IDENTITY_WORLD)
+    # Cilium's own events say so themselves.
+    row = one(trace_payload(packet(WEB, "192.0.2.9")))
+    assert (row["source_identity"], row["destination_identity"]) == (1001, 0)
 
 
 def test_without_ip_header_there_is_no_endpoint_and_no_identity() -> None:

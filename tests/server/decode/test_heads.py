@@ -8,23 +8,27 @@ import pytest
 
 from palomar_bpf.payload import (
     DROP_HEAD,
+    DROP_HEAD_V3,
     EXT_VERSION,
     EXTENSION,
     HEAD,
     TRACE_HEAD,
+    TRACE_HEAD_V2,
     MessageType,
     ObservationPoint,
     TraceReason,
 )
 from palomar_proto.flow import flow_pb2
 from palomar_proto.palomar.v1 import drop_reason_pb2
+from palomar_server.address import parse_address
 from palomar_server.decode.decoder import Decoded, Decoder
-from palomar_server.decode.heads import LAYOUTS
+from palomar_server.decode.layouts import LAYOUTS, Layout
 from palomar_server.decode.malformed import Malformed
 from palomar_server.endpoints import EndpointTable
 from palomar_server.surroundings import DropSite, Interface, Surroundings
 from palomar_server.table import Flag
 from palomar_server.testing import START_NS, batch_of, drop_payload, packet, trace_payload
+from tests.server.decode.builders import capture, message, policy_verdict, trace_sock
 
 CONTENT = packet()
 CONTEXT = {
@@ -53,52 +57,24 @@ def one(surroundings: Surroundings, payload: bytes) -> Any:
     return row
 
 
-def test_layouts_have_the_lengths_of_the_wire() -> None:
-    extension = EXTENSION.itemsize
-    lengths = {
-        (MessageType.TRACE, 0): 32,
-        (MessageType.TRACE, 1): 48,
-        (MessageType.TRACE, 2): 56,
-        (MessageType.DROP, 0): 36,
-        (MessageType.DROP, 1): 36,
-        (MessageType.DROP, 2): 40,
-        (MessageType.DROP, 3): 48,
-    }
-    expected = {
-        kind | version << 8 | ext << 16: length + (extension if ext else 0)
-        for (kind, version), length in lengths.items()
-        for ext in (0, EXT_VERSION)
-    }
-    assert {key: dtype.itemsize for key, dtype in LAYOUTS.items()} == expected
+def of_layout(layout: Layout, content: bytes = b"") -> bytes:
+    """A payload of this layout with a packet behind its head."""
+    head = np.zeros(1, layout.dtype)
+    head["type"] = layout.kind
+    if layout.version is not None:
+        head["version"] = layout.version
+        head["ext_version"] = EXT_VERSION if layout.ours else 0
+        head["len_cap"] = head["len_orig"] = len(content)
+    return head.tobytes() + content
 
 
-def of_layout(key: int, length: int) -> bytes:
-    """The first bytes of a payload of this layout with a packet behind its head."""
-    head = np.zeros(1, HEAD)
-    head["type"], head["version"], head["ext_version"] = key & 255, key >> 8 & 255, key >> 16
-    head["len_cap"] = head["len_orig"] = len(CONTENT)
-    content = head.tobytes().ljust(LAYOUTS[key].itemsize, b"\0") + CONTENT
-    return content[:length]
-
-
-@pytest.mark.parametrize("key", LAYOUTS)
-def test_a_head_cut_anywhere_is_malformed(surroundings: Surroundings, key: int) -> None:
-    size = LAYOUTS[key].itemsize
-    payloads = [of_layout(key, length) for length in range(size)]
-    decoded = decode(surroundings, *payloads)
-    assert len(decoded.rows) == 0
-    assert decoded.malformed == {
-        (0, Malformed.EMPTY): 1,
-        (key & 255, Malformed.HEAD_TOO_SHORT): size - 1,
-    }
-
-
-@pytest.mark.parametrize("key", LAYOUTS)
-def test_every_layout_is_decoded_up_to_its_packet(surroundings: Surroundings, key: int) -> None:
-    size = LAYOUTS[key].itemsize
-    head_only = one(surroundings, of_layout(key, size))
-    assert (head_only["event_type"], head_only["flags"]) == (key & 255, 0)
-    whole = one(surroundings, of_layout(key, size + len(CONTENT)))
+@pytest.mark.parametrize("layout", [one for one in LAYOUTS if one.kind != MessageType.TRACE_SOCK])
+def test_every_layout_is_decoded_up_to_its_packet(
+    surroundings: Surroundings, layout: Layout
+) -> None:
+    head_only = one(surroundings, of_layout(layout))
+    assert (head_only["event_type"], head_only["flags"]) == (layout.kind, 0)
+    whole = one(surroundings, of_layout(layout, CONTENT))
     assert whole["flags"] == Flag.ETHERNET | Flag.IP | Flag.L4 | Flag.PACKET
     assert (whole["source_port"], whole["destination_port"]) == (40_000, 80)
 
@@ -107,11 +83,9 @@ def test_every_layout_is_decoded_up_to_its_packet(surroundings: Surroundings, ke
     ("kind", "version", "ext_version", "reason"),
     [
         (MessageType.TRACE, 3, 0, Malformed.UNKNOWN_VERSION),
-        (MessageType.TRACE, 0, 1, Malformed.UNKNOWN_VERSION),
         (MessageType.DROP, 4, 0, Malformed.UNKNOWN_VERSION),
         (MessageType.DROP, 255, EXT_VERSION, Malformed.UNKNOWN_VERSION),
-        (MessageType.DEBUG, 0, 0, Malformed.UNKNOWN_TYPE),
-        (MessageType.AGENT, 0, 0, Malformed.UNKNOWN_TYPE),
+        (6, 0, 0, Malformed.UNKNOWN_TYPE),
         (0, 0, 0, Malformed.UNKNOWN_TYPE),
     ],
 )
@@ -127,14 +101,14 @@ def test_unknown_types_and_versions_are_told_apart(
 def test_every_unknown_key_of_a_damaged_batch_is_counted(surroundings: Surroundings) -> None:
     payloads = [
         bytes([kind]) + bytes(13) + bytes([version, 9]) + CONTENT
-        for kind in range(256)
-        for version in range(0, 256, 16)
+        for kind in (MessageType.DROP, MessageType.TRACE, 8, 255)
+        for version in range(16, 256, 16)
     ]
     decoded = decode(surroundings, trace_payload(CONTENT), *payloads, drop_payload(CONTENT))
     assert len(decoded.rows) == 2
     assert decoded.malformed.total() == len(payloads)
-    assert decoded.malformed[MessageType.DROP, Malformed.UNKNOWN_VERSION] == 16
-    assert decoded.malformed[MessageType.AGENT, Malformed.UNKNOWN_TYPE] == 16
+    assert decoded.malformed[MessageType.DROP, Malformed.UNKNOWN_VERSION] == 15
+    assert decoded.malformed[255, Malformed.UNKNOWN_TYPE] == 15
 
 
 def test_the_common_head_fills_its_columns(surroundings: Surroundings) -> None:
@@ -308,3 +282,97 @@ def test_old_drops_have_no_flags(surroundings: Surroundings) -> None:
 def test_heads_are_those_of_the_kernel_side() -> None:
     assert (HEAD.itemsize, TRACE_HEAD.itemsize, DROP_HEAD.itemsize) == (16, 32, 40)
     assert EXTENSION.itemsize == 72
+
+
+def test_drops_tell_where_they_were_made(surroundings: Surroundings) -> None:
+    row = one(surroundings, drop_payload(CONTENT, subtype=133, line=77, file=5, ext_error=-8))
+    assert (row["drop_line"], row["drop_file"], row["drop_ext_error"]) == (77, 5, -8)
+    # An interface is known of those of ours alone.
+    assert one(surroundings, drop_payload(CONTENT, ifindex=3))["interface"] == 0
+
+
+def test_versions_bring_the_trace_id_of_the_packet(surroundings: Surroundings) -> None:
+    for kind, head in ((MessageType.TRACE, TRACE_HEAD_V2), (MessageType.DROP, DROP_HEAD_V3)):
+        version = 2 if kind == MessageType.TRACE else 3
+        payload = message(head, CONTENT, type=kind, version=version, ip_trace_id=1 << 63)
+        assert one(surroundings, payload)["ip_trace_id"] == 1 << 63
+
+
+def test_to_the_proxy_the_destination_is_its_port(surroundings: Surroundings) -> None:
+    for point in ObservationPoint:
+        row = one(surroundings, trace_payload(CONTENT, point=point, dst_id=8080))
+        assert row["proxy_port"] == (8080 if point == ObservationPoint.TO_PROXY else 0)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "flags", "expected", "is_reply", "reason"),
+    [
+        (0, 0, flow_pb2.FORWARDED, 0, 0),
+        (0, 0x40, flow_pb2.AUDIT, 0, 0),
+        (10_001, 0x40, flow_pb2.REDIRECTED, 0, 0),
+        (-133, 0, flow_pb2.DROPPED, -1, 133),
+        (-133, 0x40, flow_pb2.DROPPED, -1, 133),
+        (-300, 0, flow_pb2.DROPPED, -1, 300),
+        (-(1 << 31), 0, flow_pb2.DROPPED, -1, 1 << 31),
+    ],
+)
+def test_policy_verdicts(
+    surroundings: Surroundings, verdict: int, flags: int, expected: int, is_reply: int, reason: int
+) -> None:
+    row = one(surroundings, policy_verdict(CONTENT, verdict=verdict, flags=flags, auth_type=2))
+    assert (row["verdict"], row["is_reply"], row["drop_reason"]) == (expected, is_reply, reason)
+    assert (row["auth_type"], row["packets"]) == (2, 1)
+
+
+@pytest.mark.parametrize("match_type", range(8))
+@pytest.mark.parametrize("direction", range(4))
+def test_a_policy_verdict_knows_the_remote_identity(
+    surroundings: Surroundings, match_type: int, direction: int
+) -> None:
+    flags = match_type << 3 | direction
+    row = one(surroundings, policy_verdict(CONTENT, remote_label=99, flags=flags))
+    assert row["policy_match_type"] == match_type
+    ingress = direction == 1
+    assert row["direction"] == (flow_pb2.INGRESS if ingress else flow_pb2.EGRESS)
+    identities = (row["source_identity"], row["destination_identity"])
+    assert identities == ((99, 0) if ingress else (0, 99))
+
+
+@pytest.mark.parametrize(
+    ("point", "index", "port"),
+    [*((point, 3, 0) for point in (4, 5, 6, 7, 10, 11)), (8, 0, 8080), (9, 0, 8080), (1, 0, 0)],
+)
+def test_the_argument_of_a_capture_is_what_its_point_says(
+    surroundings: Surroundings, point: int, index: int, port: int
+) -> None:
+    argument = 3 if index else int.from_bytes((8080).to_bytes(4, "big"), "little")
+    row = one(surroundings, capture(CONTENT, subtype=point, arg1=argument, len_orig=60))
+    assert surroundings.interfaces.value(row["interface"]).index == index
+    assert row["proxy_port"] == port
+    assert (row["verdict"], row["is_reply"], row["length_bytes"]) == (0, -1, 60)
+
+
+@pytest.mark.parametrize("point", range(6))
+@pytest.mark.parametrize(("protocol", "number"), [(0, 0), (1, 6), (2, 17), (3, 0)])
+def test_socket_translations_tell_one_end(
+    surroundings: Surroundings, point: int, protocol: int, number: int
+) -> None:
+    payload = trace_sock(
+        bytes([10, 0, 0, 9]), subtype=point, protocol=protocol, dst_port=80, cookie=5, cgroup_id=6
+    )
+    row = one(surroundings, payload)
+    near, far = ("destination", "source") if point in (3, 4) else ("source", "destination")
+    assert (row[f"{far}_hi"], row[f"{far}_lo"]) == parse_address("10.0.0.9")
+    assert (row[f"{near}_hi"], row[f"{near}_lo"], row[f"{near}_port"]) == (0, 0, 0)
+    assert row[f"{far}_port"] == 80
+    assert (row["protocol"], bool(row["flags"] & Flag.L4)) == (number, number != 0)
+    assert (row["socket_cookie"], row["cgroup_id"], row["event_subtype"]) == (5, 6, point)
+    verdicts = {1: "TRACED", 2: "TRANSLATED", 3: "TRACED", 4: "TRANSLATED"}
+    assert flow_pb2.Verdict.Name(row["verdict"]) == verdicts.get(point, "VERDICT_UNKNOWN")
+
+
+def test_a_socket_translation_has_no_packet_behind_it(surroundings: Surroundings) -> None:
+    row = one(surroundings, trace_sock(bytes([10, 0, 0, 9])) + CONTENT)
+    assert row["flags"] == Flag.IP
+    row = one(surroundings, trace_sock(bytes(15) + b"\1", flags=1, protocol=1) + CONTENT)
+    assert (row["ip_version"], row["destination_lo"], row["destination_port"]) == (2, 1, 0)
