@@ -17,6 +17,7 @@ MAPPED_PREFIX_LO = 0x0000_FFFF_0000_0000
 MAPPED_PREFIX_BITS = 96
 """The block ::ffff:0:0/96, where IPv4 addresses stand; its `hi` is 0."""
 MASK64 = (1 << 64) - 1
+_IPV4_BITS = 32
 
 
 def parse_address(text: str) -> Address:
@@ -57,15 +58,8 @@ def prefix_masks(length_bits: int) -> Address:
 
 
 @lru_cache(maxsize=65_536)
-def format_address(hi: int, lo: int, ip_version: int) -> str:
-    """Write an address as RFC 5952 text; `ip_version` is a flow.IPVersion."""
-    if ip_version == 1:
+def format_address(hi: int, lo: int) -> str:
+    """Write an address as RFC 5952 text, one in ::ffff:0:0/96 as IPv4, as Go's net.IP does."""
+    if hi == 0 and lo >> _IPV4_BITS == MAPPED_PREFIX_LO >> _IPV4_BITS:
         return f"{lo >> 24 & 255}.{lo >> 16 & 255}.{lo >> 8 & 255}.{lo & 255}"
-    return _format_ipv6(hi, lo)
-
-
-def _format_ipv6(hi: int, lo: int) -> str:
-    address = ipaddress.IPv6Address(hi << 64 | lo)
-    # Go's netip, and so Hubble, writes mapped addresses with their IPv4 half in dotted form.
-    mapped = address.ipv4_mapped
-    return f"::ffff:{mapped}" if mapped is not None else str(address)
+    return str(ipaddress.IPv6Address(hi << 64 | lo))

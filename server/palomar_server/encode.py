@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from palomar_proto.flow import flow_pb2
+from palomar_server import __version__
 from palomar_server.flow_message import build_flow
 from palomar_server.table import FLOW, REPEATING_OFFSET, Kind
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from google.protobuf.field_mask_pb2 import FieldMask
 
-    from palomar_server.names import Names
     from palomar_server.surroundings import Surroundings
     from palomar_server.table import Rows
 
@@ -29,6 +29,7 @@ FRAGMENTS_MAX = 16_384
 MASKED_FRAGMENTS_MAX = 1_024
 """The same for each field mask: every stream may bring one of its own."""
 
+_EMITTER_NAME = "palomar"
 _NS_PER_S = 1_000_000_000
 _LENGTH_DELIMITED = 2
 _SEQUENCE_BITS_LOW = 48
@@ -56,6 +57,7 @@ _TAG_TIME = _tag(flow_pb2.Flow.TIME_FIELD_NUMBER)
 _TAG_UUID = _tag(flow_pb2.Flow.UUID_FIELD_NUMBER)
 _TAG_RESPONSE_FLOW = _tag(1)
 _TAG_RESPONSE_LOST = _tag(3)
+_TAG_RESPONSE_EVENT = _tag(1)
 _NUMBER_RESPONSE_NODE_NAME = 1000
 _TAG_RESPONSE_TIME = _tag(1001)
 
@@ -72,7 +74,6 @@ class FlowEncoder:
 
     Args:
         surroundings: the tables that rows point into.
-        names: DNS names and services.
         node_name: as cluster/node, where the source does not say which node its payloads are from.
         node_labels: labels of this node.
         run_id: 60 random bits that tell this run's uuids from others'.
@@ -81,13 +82,11 @@ class FlowEncoder:
     def __init__(
         self,
         surroundings: Surroundings,
-        names: Names,
         node_name: str,
         node_labels: tuple[str, ...] = (),
         run_id: int | None = None,
     ) -> None:
         self._surroundings = surroundings
-        self._names = names
         self._node_name = node_name
         self._node_labels = node_labels
         run = secrets.randbits(60) if run_id is None else run_id
@@ -105,7 +104,18 @@ class FlowEncoder:
 
     def repeating(self, row: Any) -> flow_pb2.Flow:
         """The message of one row without `time` and `uuid`."""
-        return build_flow(row, self._surroundings, self._names, self.node_name, self._node_labels)
+        return self._on_this_node(build_flow(row, self._surroundings))
+
+    def with_node(self, content: bytes) -> flow_pb2.Flow:
+        """The flow that a message holds, as seen on this node."""
+        return self._on_this_node(flow_pb2.Flow.FromString(content))
+
+    def _on_this_node(self, flow: flow_pb2.Flow) -> flow_pb2.Flow:
+        flow.node_name = self.node_name
+        flow.node_labels.extend(self._node_labels)
+        flow.emitter.name = _EMITTER_NAME
+        flow.emitter.version = __version__
+        return flow
 
     @property
     def node_name(self) -> str:
@@ -116,9 +126,15 @@ class FlowEncoder:
         """The node's name as a field of a response."""
         return _field(_NUMBER_RESPONSE_NODE_NAME, self.node_name.encode())
 
-    def flow(self, row: Any, sequence: int | None = None) -> flow_pb2.Flow:
-        """The whole message of one row; `uuid` only where the sequence is known."""
-        flow = self.repeating(row)
+    def flow(self, row: Any, sequence: int | None = None, *, content: bytes = b"") -> flow_pb2.Flow:
+        """The whole message of one row; `uuid` only where the sequence is known.
+
+        Args:
+            row: one element of a `FLOW` array.
+            sequence: its number in the ring.
+            content: its message, if the row's column `message` says that there is one.
+        """
+        flow = self.with_node(content) if content else self.repeating(row)
         flow.time.FromNanoseconds(int(row["time_ns"]))
         if sequence is not None:
             flow.uuid = self.uuid(sequence)
@@ -126,11 +142,21 @@ class FlowEncoder:
 
     def lost_response(self, lost: bytes, time_ns: int) -> bytes:
         """A GetFlowsResponse around a serialised flow.LostEvent."""
+        return self._response(_TAG_RESPONSE_LOST, lost, time_ns)
+
+    def event_response(self, event: bytes, time_ns: int) -> bytes:
+        """A GetAgentEventsResponse around a serialised flow.AgentEvent.
+
+        Or a GetDebugEventsResponse around a flow.DebugEvent: their fields have the same numbers.
+        """
+        return self._response(_TAG_RESPONSE_EVENT, event, time_ns)
+
+    def _response(self, tag: bytes, content: bytes, time_ns: int) -> bytes:
         return b"".join(
             (
-                _TAG_RESPONSE_LOST,
-                varint(len(lost)),
-                lost,
+                tag,
+                varint(len(content)),
+                content,
                 self.node_field(),
                 _TAG_RESPONSE_TIME,
                 timestamp(time_ns),
@@ -176,8 +202,7 @@ class ResponseEncoder:
         self._generation = -1
         self._node_field = b""
 
-    def _fragment(self, row: Any) -> bytes:
-        flow = self._encoder.repeating(row)
+    def _fragment(self, flow: flow_pb2.Flow) -> bytes:
         if self._mask is not None:
             masked = flow_pb2.Flow()
             self._mask.MergeMessage(flow, masked)
@@ -192,11 +217,10 @@ class ResponseEncoder:
         Args:
             rows: copied rows, dtype `FLOW`.
             sequences: their sequence numbers.
-            message: gives the content of rows that are not flows, by sequence.
+            message: gives the message of those rows that have one, by sequence.
 
         Yields:
-            Kind and serialised GetFlowsResponse of each row; a loss notice that was overwritten
-            meanwhile is left out.
+            Kind and serialised GetFlowsResponse of each row.
         """
         if self._generation != (generation := self._surroundings.generation):
             self._fragments.clear()
@@ -206,20 +230,24 @@ class ResponseEncoder:
         size = FLOW.itemsize
         times = rows["time_ns"].tolist()
         kinds = rows["kind"].tolist()
+        with_message = rows["message"].tolist()
         fragments = self._fragments
         for index, (sequence, time_ns, kind) in enumerate(
             zip(sequences, times, kinds, strict=True)
         ):
             if kind == Kind.LOST:
-                if content := message(sequence):
-                    yield Kind.LOST, self._encoder.lost_response(content, time_ns)
+                yield Kind.LOST, self._encoder.lost_response(message(sequence), time_ns)
                 continue
-            key = raw[index * size + REPEATING_OFFSET : (index + 1) * size]
-            fragment = fragments.get(key)
-            if fragment is None:
-                if len(fragments) >= self._fragments_max:
-                    fragments.clear()
-                fragment = fragments[key] = self._fragment(rows[index])
+            if with_message[index]:
+                fragment = self._fragment(self._encoder.with_node(message(sequence)))
+            else:
+                key = raw[index * size + REPEATING_OFFSET : (index + 1) * size]
+                kept = fragments.get(key)
+                if kept is None:
+                    if len(fragments) >= self._fragments_max:
+                        fragments.clear()
+                    kept = fragments[key] = self._fragment(self._encoder.repeating(rows[index]))
+                fragment = kept
             stamp = timestamp(time_ns)
             parts = [fragment]
             if self._with_time:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 IDENTITY_UNKNOWN = 0
 IDENTITY_HOST = 1
 IDENTITY_WORLD = 2
-"""Cilium's reserved identities: none, this node, and every address nobody here owns."""
+"""Cilium's reserved identities: none, this node, and every address outside of the cluster."""
 
 _FOREVER_NS = MASK64
 _ADDRESS_BITS = 128
@@ -51,7 +51,7 @@ class Endpoint:
 
     id: int = 0
     """Number of a local endpoint on its node (1..65,535); 0 for others."""
-    identity: int = IDENTITY_WORLD
+    identity: int = IDENTITY_UNKNOWN
     namespace: str = ""
     pod_name: str = ""
     cluster_name: str = ""
@@ -61,7 +61,7 @@ class Endpoint:
     """(name, kind) of the owning controllers."""
 
 
-WORLD = Endpoint(labels=("reserved:world",))
+NOBODY = Endpoint()
 
 
 class EndpointTable:
@@ -76,13 +76,14 @@ class EndpointTable:
     def __init__(self, *, rows_max: int = 65_535, grace_ns: int = 60_000_000_000) -> None:
         self._rows_max = rows_max
         self._grace_ns = grace_ns
-        self._endpoints: list[Endpoint] = [WORLD]
+        self._endpoints: list[Endpoint] = [NOBODY]
         self._valid_until_ns = np.full(64, _FOREVER_NS, np.uint64)
         self.identities = np.zeros(64, np.uint32)
         """Identity of each row; shape (at least rows,), dtype uint32."""
         self.ids = np.zeros(64, np.uint16)
         """Local endpoint id of each row, 0 for none; shape (at least rows,), dtype uint16."""
-        self._set_row(0, WORLD)
+        self._by_id: dict[int, int] = {}
+        self._set_row(0, NOBODY)
         self._by_key: dict[str, tuple[int, tuple[str, ...]]] = {}
         self._exact: dict[Address, list[Tenure]] = {}
         self._prefixes: dict[int, dict[Address, list[Tenure]]] = {}
@@ -99,7 +100,7 @@ class EndpointTable:
         return len(self._endpoints)
 
     def endpoint(self, row: int) -> Endpoint:
-        """The endpoint at `row`; row 0 is the world."""
+        """The endpoint at `row`; row 0 is nobody."""
         return self._endpoints[row]
 
     def endpoints(self) -> list[Endpoint]:
@@ -154,6 +155,16 @@ class EndpointTable:
         row, _ = self._by_key.pop(key, (0, ()))
         if row:
             self._valid_until_ns[row] = at_ns + self._grace_ns
+
+    def row_at(self, address: Address, time_ns: int) -> int:
+        """The row that owned an address at a time; 0 if nobody did."""
+        hi, lo = address
+        columns = (np.array([number], np.uint64) for number in (hi, lo, time_ns))
+        return int(self.rows_at(*columns)[0])
+
+    def row_of_id(self, endpoint_id: int) -> int:
+        """The row of the local endpoint that has the id, or had it last; 0 if none."""
+        return self._by_id.get(endpoint_id, 0)
 
     def rows_at(
         self, hi: NDArray[np.uint64], lo: NDArray[np.uint64], time_ns: NDArray[np.uint64]
@@ -210,6 +221,11 @@ class EndpointTable:
             self._valid_until_ns = np.resize(self._valid_until_ns, 2 * row)
             self.identities = np.resize(self.identities, 2 * row)
             self.ids = np.resize(self.ids, 2 * row)
+        before = self._endpoints[row].id
+        if before and self._by_id.get(before) == row:
+            del self._by_id[before]
+        if endpoint.id:
+            self._by_id[endpoint.id] = row
         self._endpoints[row] = endpoint
         self._valid_until_ns[row] = _FOREVER_NS
         self.identities[row] = endpoint.identity

@@ -5,41 +5,50 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from palomar_bpf.payload import MessageType
 from palomar_proto.flow import flow_pb2
 from palomar_server.address import format_address
-from palomar_server.flow_summary import TCP_FLAGS, icmp_summary, tcp_summary
+from palomar_server.endpoint_message import endpoint_message
+from palomar_server.flow_policy import set_policies
+from palomar_server.flow_transport import set_transport
+from palomar_server.source_files import source_file
 from palomar_server.surroundings import KERNEL_DROP_REASON_BASE
-from palomar_server.table import FLOW, Flag, Protocol
+from palomar_server.table import FLOW, Flag
 
 if TYPE_CHECKING:
-    from palomar_server.endpoints import Endpoint
-    from palomar_server.names import Names
     from palomar_server.surroundings import Surroundings
 
 _NAMES = FLOW.names or ()
+POINTS_REVERSE = (
+    flow_pb2.SOCK_XLATE_POINT_PRE_DIRECTION_REV,
+    flow_pb2.SOCK_XLATE_POINT_POST_DIRECTION_REV,
+)
+"""Points of socket events where the pod that made the call is the destination."""
+_INT32_SIGN, _INT32_RANGE = 1 << 31, 1 << 32
 
 
-def build_flow(
-    row: Any, surroundings: Surroundings, names: Names, node_name: str, node_labels: tuple[str, ...]
-) -> flow_pb2.Flow:
-    """Build the message of one row, without `time` and `uuid`.
+def build_flow(row: Any, surroundings: Surroundings) -> flow_pb2.Flow:
+    """Build the message of one row, without `time`, `uuid` and what tells of this node.
 
     Args:
-        row: one element of a `FLOW` array.
+        row: one element of a `FLOW` array, without a message of its own.
         surroundings: the tables that its numbers point into.
-        names: DNS names and services of addresses.
-        node_name: as cluster/node.
-        node_labels: labels of this node.
     """
     fields = SimpleNamespace(**dict(zip(_NAMES, row.item(), strict=True)))
+    is_socket = fields.event_type == MessageType.TRACE_SOCK
     flow = flow_pb2.Flow(
         verdict=fields.verdict,
-        Type=flow_pb2.L3_L4,
-        node_name=node_name,
-        node_labels=node_labels,
+        Type=flow_pb2.SOCK if is_socket else flow_pb2.L3_L4,
         traffic_direction=fields.direction,
         trace_observation_point=fields.observation_point,
         trace_reason=fields.trace_reason,
+        proxy_port=fields.proxy_port,
+        policy_match_type=fields.policy_match_type,
+        auth_type=fields.auth_type,
+        source=endpoint_message(surroundings, fields.source_endpoint, fields.source_identity),
+        destination=endpoint_message(
+            surroundings, fields.destination_endpoint, fields.destination_identity
+        ),
     )
     flow.event_type.type = fields.event_type
     flow.event_type.sub_type = fields.event_subtype
@@ -50,33 +59,55 @@ def build_flow(
         interface = surroundings.interfaces.value(fields.interface)
         flow.interface.index = interface.index
         flow.interface.name = interface.name
+    if fields.ip_trace_id:
+        flow.ip_trace_id.trace_id = fields.ip_trace_id
+        flow.ip_trace_id.ip_option_type = fields.ip_trace_option
     if fields.flags & Flag.ETHERNET:
         flow.ethernet.source = bytes(fields.source_mac).hex(":")
         flow.ethernet.destination = bytes(fields.destination_mac).hex(":")
     if fields.flags & Flag.IP:
-        _set_ip(flow, fields, surroundings, names)
-    flow.Summary = _set_l4(flow, fields)
-    if fields.drop_reason:
-        _set_drop(flow, fields, surroundings)
+        _set_ip(flow, fields, surroundings)
+    if fields.tunnel_protocol:
+        _set_tunnel(flow, fields)
+    set_transport(flow, fields)
+    _set_event(flow, fields, surroundings)
     return flow
 
 
-def _set_ip(flow: flow_pb2.Flow, fields: Any, surroundings: Surroundings, names: Names) -> None:
-    flow.IP.source = format_address(fields.source_hi, fields.source_lo, fields.ip_version)
-    flow.IP.destination = format_address(
-        fields.destination_hi, fields.destination_lo, fields.ip_version
-    )
-    flow.IP.ipVersion = fields.ip_version
-    flow.IP.encrypted = bool(fields.flags & Flag.ENCRYPTED)
-    endpoint = surroundings.endpoints.endpoint
-    _set_endpoint(flow.source, endpoint(fields.source_endpoint), fields.source_identity)
-    _set_endpoint(
-        flow.destination, endpoint(fields.destination_endpoint), fields.destination_identity
-    )
+def _set_event(flow: flow_pb2.Flow, fields: Any, surroundings: Surroundings) -> None:
+    """Set what only one type of event has."""
+    if fields.event_type == MessageType.DEBUG_CAPTURE:
+        flow.debug_capture_point = fields.event_subtype
+    elif fields.event_type == MessageType.TRACE_SOCK:
+        flow.sock_xlate_point = fields.event_subtype
+        flow.socket_cookie = fields.socket_cookie
+        flow.cgroup_id = fields.cgroup_id
+    elif fields.verdict == flow_pb2.DROPPED:
+        _set_drop(flow, fields, surroundings)
+    if fields.event_type == MessageType.POLICY_VERDICT:
+        set_policies(flow, fields.protocol, surroundings.policies)
+
+
+def _set_ip(flow: flow_pb2.Flow, fields: Any, surroundings: Surroundings) -> None:
     source = (fields.source_hi, fields.source_lo)
     destination = (fields.destination_hi, fields.destination_lo)
-    flow.source_names.extend(names.dns(source))
-    flow.destination_names.extend(names.dns(destination))
+    pod = None
+    if fields.event_type == MessageType.TRACE_SOCK:
+        pod = destination if fields.event_subtype in POINTS_REVERSE else source
+    # The pod that made a socket call may not be known.
+    if source is not pod or any(source):
+        flow.IP.source = format_address(*source)
+    if destination is not pod or any(destination):
+        flow.IP.destination = format_address(*destination)
+    flow.IP.ipVersion = fields.ip_version
+    flow.IP.encrypted = bool(fields.flags & Flag.ENCRYPTED)
+    if fields.flags & Flag.XLATED:
+        xlated = (fields.source_xlated_hi, fields.source_xlated_lo)
+        flow.IP.source_xlated = format_address(*xlated)
+    names = surroundings.names
+    # Each end's names are those by which the other one knows it.
+    flow.source_names.extend(names.dns(flow.destination.ID, source))
+    flow.destination_names.extend(names.dns(flow.source.ID, destination))
     for message, service in (
         (flow.source_service, names.service(source, fields.source_port)),
         (flow.destination_service, names.service(destination, fields.destination_port)),
@@ -85,52 +116,32 @@ def _set_ip(flow: flow_pb2.Flow, fields: Any, surroundings: Surroundings, names:
             message.name, message.namespace = service.name, service.namespace
 
 
-def _set_endpoint(message: flow_pb2.Endpoint, endpoint: Endpoint, identity: int) -> None:
-    message.SetInParent()
-    message.ID = endpoint.id
-    message.identity = identity
-    message.cluster_name = endpoint.cluster_name
-    message.namespace = endpoint.namespace
-    message.pod_name = endpoint.pod_name
-    message.labels.extend(endpoint.labels)
-    for name, kind in endpoint.workloads:
-        message.workloads.add(name=name, kind=kind)
-
-
-def _set_l4(flow: flow_pb2.Flow, fields: Any) -> str:
-    """Set the transport header and return the summary of the innermost header that was decoded."""
-    if not fields.flags & Flag.L4:
-        if fields.flags & Flag.IP:
-            return "IPv4" if fields.ip_version == flow_pb2.IPv4 else "IPv6"
-        return "Ethernet" if fields.flags & Flag.ETHERNET else ""
-    if fields.protocol == Protocol.TCP:
-        flow.l4.TCP.source_port = fields.source_port
-        flow.l4.TCP.destination_port = fields.destination_port
-        flags = flow.l4.TCP.flags
-        flags.SetInParent()
-        for name, bit in TCP_FLAGS:
-            if fields.tcp_flags & bit:
-                setattr(flags, name, True)
-        return tcp_summary(fields.tcp_flags)
-    if fields.protocol == Protocol.UDP:
-        flow.l4.UDP.source_port = fields.source_port
-        flow.l4.UDP.destination_port = fields.destination_port
-        return "UDP"
-    if fields.protocol == Protocol.SCTP:
-        flow.l4.SCTP.source_port = fields.source_port
-        flow.l4.SCTP.destination_port = fields.destination_port
-        return "SCTP"
-    icmp = flow.l4.ICMPv4 if fields.protocol == Protocol.ICMP else flow.l4.ICMPv6
-    icmp.SetInParent()
-    icmp.type, icmp.code = fields.icmp_type, fields.icmp_code
-    return icmp_summary(fields.protocol, fields.icmp_type, fields.icmp_code)
+def _set_tunnel(flow: flow_pb2.Flow, fields: Any) -> None:
+    tunnel = flow.tunnel
+    tunnel.protocol = fields.tunnel_protocol
+    tunnel.vni = fields.tunnel_vni
+    tunnel.l4.UDP.source_port = fields.tunnel_source_port
+    tunnel.l4.UDP.destination_port = fields.tunnel_destination_port
+    if fields.tunnel_ip_version:
+        tunnel.IP.source = format_address(fields.tunnel_source_hi, fields.tunnel_source_lo)
+        destination = (fields.tunnel_destination_hi, fields.tunnel_destination_lo)
+        tunnel.IP.destination = format_address(*destination)
+        tunnel.IP.ipVersion = fields.tunnel_ip_version
 
 
 def _set_drop(flow: flow_pb2.Flow, fields: Any, surroundings: Surroundings) -> None:
-    flow.drop_reason = fields.drop_reason
-    # An open enumeration: the kernel's reasons have numbers that flow.proto does not name.
-    flow.drop_reason_desc = flow_pb2.DropReason.ValueType(fields.drop_reason)
-    if fields.drop_reason < KERNEL_DROP_REASON_BASE:
+    reason = fields.drop_reason
+    flow.drop_reason = reason
+    # An open enumeration, of 32 bits with a sign: the kernel's reasons have numbers that flow.proto
+    # does not name, and a verdict may be any number.
+    flow.drop_reason_desc = flow_pb2.DropReason.ValueType(
+        (reason + _INT32_SIGN) % _INT32_RANGE - _INT32_SIGN
+    )
+    if fields.event_type != MessageType.DROP:
+        return
+    if reason < KERNEL_DROP_REASON_BASE:
+        flow.file.name = source_file(fields.drop_file)
+        flow.file.line = fields.drop_line
         return
     site = surroundings.drop_sites.value(fields.drop_site)
     # Stock clients print Summary, so the reason and the function are there too.

@@ -1,6 +1,7 @@
 """The text of a flow's `Summary`: the transport header in a few words, as Hubble writes it.
 
-ICMP names are those that gopacket gives the types and codes of RFC 792, RFC 4443 and RFC 4861.
+ICMP and IGMP names are those that gopacket gives the types and codes of RFC 792, RFC 4443, RFC 4861
+and RFC 3376.
 """
 
 from __future__ import annotations
@@ -87,6 +88,14 @@ _ICMPV6_CODES: dict[int, tuple[str, dict[int, str]]] = {
     137: ("Redirect", {}),
 }
 
+_IGMP_TYPES = {
+    0x11: "IGMP Membership Query",
+    0x12: "IGMPv1 Membership Report",
+    0x16: "IGMPv2 Membership Report",
+    0x17: "Leave Group",
+    0x22: "IGMPv3 Membership Report",
+}
+
 
 @lru_cache(maxsize=1024)
 def tcp_summary(flags: int) -> str:
@@ -106,3 +115,8 @@ def icmp_summary(protocol: int, icmp_type: int, code: int) -> str:
     if not codes and code == 0:
         return f"{family} {name}"
     return f"{family} {name}({codes.get(code, f'Code: {code}')})"
+
+
+def igmp_summary(igmp_type: int) -> str:
+    """Such as `IGMP IGMPv2 Membership Report`; nothing behind the space for unknown types."""
+    return f"IGMP {_IGMP_TYPES.get(igmp_type, '')}"

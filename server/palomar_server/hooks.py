@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+_LOST = np.uint8(Kind.LOST)
+
 DEFAULT_BUDGET_S = 0.05
 """Time a hook may take for a batch before it is reported: the kernel's ring holds about this much
 at a high rate."""
@@ -65,10 +67,21 @@ class FlowBatch:
     """Dtype `FLOW`; a hook may change columns in place."""
     encoder: FlowEncoder
     """Turns rows into protobuf flows where a hook wants them."""
+    messages: Sequence[bytes] = ()
+    """What the rows' column `message` counts."""
 
     def flow(self, index: int) -> flow_pb2.Flow:
-        """Build the protobuf message of one row: microseconds, so only for rows that matter."""
-        return self.encoder.flow(self.rows[index])
+        """Build the protobuf message of one row: microseconds, so only for rows that matter.
+
+        Rows that are no flows, which only OnDecodedEvent sees, have none: theirs is empty.
+        """
+        row = self.rows[index]
+        return self.encoder.flow(row, content=self.content(index))
+
+    def content(self, index: int) -> bytes:
+        """The serialised message of a row that has one (see `FLOW`), else nothing."""
+        number = int(self.rows["message"][index])
+        return self.messages[number - 1] if number else b""
 
 
 class OnMonitorEvent(Protocol):
@@ -89,7 +102,10 @@ class OnDecodedEvent(Protocol):
     """Sees every event that is about to enter the ring, losses included."""
 
     def on_decoded_event(self, batch: FlowBatch) -> Mask | None:
-        """Return which rows enter the ring, shape (n,), or None for all."""
+        """Return which rows enter the ring, shape (n,), or None for all.
+
+        Loss notices enter it, and reach later hooks, in any case.
+        """
 
 
 HookT = TypeVar("HookT")
@@ -182,7 +198,13 @@ def _subset_payloads(batch: PayloadBatch, mask: Mask) -> PayloadBatch:
 
 
 def _subset_flows(batch: FlowBatch, mask: Mask) -> FlowBatch:
-    return FlowBatch(take(batch.rows, mask), batch.encoder)
+    return FlowBatch(take(batch.rows, mask), batch.encoder, batch.messages)
+
+
+def _call_on_decoded_event(hook: OnDecodedEvent, batch: FlowBatch) -> Mask | None:
+    """Call the hook; whatever it says, what was lost is told."""
+    mask = hook.on_decoded_event(batch)
+    return mask if mask is None else mask | (batch.rows["kind"] == _LOST)
 
 
 @dataclass(frozen=True)
@@ -196,7 +218,7 @@ class Hooks:
         default_factory=lambda: Chain(lambda hook, b: hook.on_decoded_flow(b), _subset_flows)
     )
     decoded_event: Chain[OnDecodedEvent, FlowBatch] = field(
-        default_factory=lambda: Chain(lambda hook, b: hook.on_decoded_event(b), _subset_flows)
+        default_factory=lambda: Chain(_call_on_decoded_event, _subset_flows)
     )
 
     def errors(self) -> dict[str, int]:

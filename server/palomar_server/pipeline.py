@@ -12,28 +12,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from palomar_bpf.batch import LossKind
-from palomar_proto.flow import flow_pb2
-from palomar_proto.palomar.v1 import loss_pb2
 from palomar_server.decode.decoder import Decoder
 from palomar_server.hooks import FlowBatch, is_flow
-from palomar_server.table import FLOW, Kind
+from palomar_server.loss_notice import SOURCES, lost_event
+from palomar_server.table import FLOW, Kind, by_time, take
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from palomar_bpf.batch import Loss, PayloadBatch
     from palomar_server.decode.malformed import Malformed
+    from palomar_server.decode.options import DecodeOptions
     from palomar_server.encode import FlowEncoder
     from palomar_server.hooks import Hooks
     from palomar_server.ring import Ring
     from palomar_server.surroundings import Surroundings
     from palomar_server.table import Rows
-
-_LOST_SOURCE = {
-    LossKind.PERF_RING: flow_pb2.PERF_EVENT_RING_BUFFER,
-    # An open enumeration: Hubble has no name for this stage.
-    LossKind.RATE_LIMIT: flow_pb2.LostEventSource.ValueType(loss_pb2.KERNEL_RATE_LIMIT),
-}
 
 
 class Pipeline:
@@ -45,6 +39,7 @@ class Pipeline:
         encoder: for hooks that want protobuf.
         ring: where events end up.
         notify: called after each batch that wrote to the ring.
+        options: what users chose of decoding.
     """
 
     def __init__(
@@ -54,8 +49,10 @@ class Pipeline:
         encoder: FlowEncoder,
         ring: Ring,
         notify: Callable[[], None] = lambda: None,
+        *,
+        options: DecodeOptions | None = None,
     ) -> None:
-        self._decoder = Decoder(surroundings)
+        self._decoder = Decoder(surroundings, options)
         self._hooks = hooks
         self._encoder = encoder
         self._ring = ring
@@ -72,47 +69,45 @@ class Pipeline:
             batch = self._hooks.monitor_event.run(batch)
         decoded = self._decoder.decode(batch)
         self.malformed.update(decoded.malformed)
-        rows = decoded.rows
+        rows, messages = decoded.rows, decoded.messages
         if len(self._hooks.decoded_flow) and len(rows):
-            rows = self._hooks.decoded_flow.run(FlowBatch(rows, self._encoder)).rows
-        rows, messages = self._with_losses(rows, batch.losses, batch.received_ns)
+            rows = self._run_flow_hooks(rows, messages)
+        if batch.losses:
+            rows = np.concatenate((self._notices(batch.losses, batch.received_ns, messages), rows))
+        self._looked_ns = batch.received_ns
         if len(self._hooks.decoded_event) and len(rows):
-            rows, messages = self._run_event_hooks(rows, messages)
+            rows = self._hooks.decoded_event.run(FlowBatch(rows, self._encoder, messages)).rows
         if len(rows):
             self._ring.append(rows, messages)
             self._notify()
 
-    def _with_losses(
-        self, rows: Rows, losses: Sequence[Loss], at_ns: int
-    ) -> tuple[Rows, dict[int, bytes]]:
-        """Put a row for each loss in front, with its message by index.
+    def _run_flow_hooks(self, rows: Rows, messages: list[bytes]) -> Rows:
+        """Run OnDecodedFlow; events that are no flows pass it by."""
+        hooks = self._hooks.decoded_flow
+        if not messages or (flows := is_flow(rows)).all():
+            return hooks.run(FlowBatch(rows, self._encoder, messages)).rows
+        if not flows.any():
+            return rows
+        left = hooks.run(FlowBatch(take(rows, flows), self._encoder, messages)).rows
+        return by_time(np.concatenate((take(rows, ~flows), left)))
+
+    def _notices(self, losses: Sequence[Loss], at_ns: int, messages: list[bytes]) -> Rows:
+        """A row for each loss, whose message is put behind the others.
 
         What was lost was lost between the batch before this one and now.
         """
-        if not losses:
-            self._looked_ns = at_ns
-            return rows, {}
         notices = np.zeros(len(losses), FLOW)
         notices["kind"] = Kind.LOST
         notices["time_ns"] = at_ns
-        messages = {}
         for index, loss in enumerate(losses):
             self.lost[loss.kind] += loss.events
-            event = flow_pb2.LostEvent(source=_LOST_SOURCE[loss.kind], num_events_lost=loss.events)
-            event.cpu.value = loss.cpu
-            event.first.FromNanoseconds(self._looked_ns or at_ns)
-            event.last.FromNanoseconds(at_ns)
-            messages[index] = event.SerializeToString()
-        self._looked_ns = at_ns
-        return np.concatenate((notices, rows)), messages
-
-    def _run_event_hooks(
-        self, rows: Rows, messages: dict[int, bytes]
-    ) -> tuple[Rows, dict[int, bytes]]:
-        left = self._hooks.decoded_event.run(FlowBatch(rows, self._encoder)).rows
-        if len(left) == len(rows) or not messages:
-            return left, messages
-        # Losses stand in front and keep their order; which of them a hook stopped shows in the time
-        # and kind columns only, so loss notices are not for hooks to stop.
-        notices = rows[~is_flow(rows)]
-        return np.concatenate((notices, left[is_flow(left)])), messages
+            event = lost_event(
+                SOURCES[loss.kind],
+                loss.events,
+                cpu=None if loss.kind is LossKind.SOURCE_GAP else loss.cpu,
+                first_ns=loss.first_ns or self._looked_ns or at_ns,
+                last_ns=at_ns,
+            )
+            messages.append(event.SerializeToString())
+            notices["message"][index] = len(messages)
+        return notices

@@ -3,12 +3,22 @@
 Sources deliver it as context (plain JSON objects, changes only) between their batches, live capture
 and replayed files alike, so that a file plays back exactly what was seen live.
 
-Keys of a context object, all optional:
+Keys of a context object, all optional; null in the place of a value forgets it:
 - `node_name`: str.
+- `started_ns`: int, when the agent started, UTC ns: for `agent_notice` alone.
 - `boot_offset_ns`: int, CLOCK_REALTIME − CLOCK_BOOTTIME of the node.
 - `reasons`: {kernel reason number: name}; `symbols`: {kernel address: function}; `links`:
-  {ifindex in the node's namespace: name, or null when it is gone}.
-- `endpoints`: {key: {"at_ns", "addresses", and the fields of `Endpoint`}, or {"removed_ns"}}.
+  {ifindex in the node's namespace: name or null}.
+- `endpoints`: {key: {"at_ns", "addresses", and the fields of `Endpoint`}, or {"removed_ns"}}. Those
+  with an `id` are local; others need no labels where their identity tells them.
+- `identities`: {identity: [label, …] or null}.
+- `services`: {address: {port: {"name", "namespace"} or null}}; port 0 for all without their own.
+- `dns_names`: {id of a local endpoint: {address: [name it knows it by, …] or null}}; id 0 for names
+  that everybody knows.
+- `policies`: {id of a local endpoint: [{"direction": "ingress" or "egress", "identity", "protocol",
+  "port", "rules": [[label of a rule, …], …], "revision", "log": [text, …]}, …] or null}, the whole
+  policy of the endpoint; of identity, protocol and port 0 is a wildcard.
+- `cgroups`: {cgroup id: {"addresses": [address of its pod, …]} or null}.
 """
 
 from __future__ import annotations
@@ -19,13 +29,21 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from palomar_proto.palomar.v1 import drop_reason_pb2
-from palomar_server.endpoints import Endpoint, EndpointTable
+from palomar_server import context_object
+from palomar_server.address import parse_address
+from palomar_server.cgroups import Cgroups
+from palomar_server.context_object import TIME_BITS, texts, unsigned
+from palomar_server.identities import Identities
 from palomar_server.interned import Interned
+from palomar_server.names import Names
+from palomar_server.policies import Policies
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
+
+    from palomar_server.endpoints import EndpointTable
 
 Context: TypeAlias = dict[str, Any]
 """A context object as described above."""
@@ -37,8 +55,6 @@ _STABLE_REASONS = dict(drop_reason_pb2.KernelDropReason.items())
 _SYMBOLS_MAX = 65_536
 _LOOKUP_MARGIN_NS = 60_000_000_000
 """A link in use is looked up anew with each `boot_offset_ns`; this is a few times as long."""
-_TIME_BITS = 63
-"""Of times in a context object: grace times are added to them."""
 _LINK_ROWS = 65_536
 """Interfaces with a larger ifindex are looked up one by one."""
 
@@ -70,12 +86,25 @@ class Surroundings:
         endpoints: the table that endpoint changes go to.
         find_symbol: names the kernel function at an address, '' if unknown; replay has none and
             relies on the recorded `symbols`.
+        identities: tables to fill, where their limits are not to be the usual ones; the same for
+            `names`, `policies` and `cgroups`.
     """
 
     def __init__(
-        self, endpoints: EndpointTable, find_symbol: Callable[[int], str] | None = None
+        self,
+        endpoints: EndpointTable,
+        find_symbol: Callable[[int], str] | None = None,
+        *,
+        identities: Identities | None = None,
+        names: Names | None = None,
+        policies: Policies | None = None,
+        cgroups: Cgroups | None = None,
     ) -> None:
         self.endpoints = endpoints
+        self.identities = identities or Identities()
+        self.names = names or Names()
+        self.policies = policies or Policies()
+        self.cgroups = cgroups or Cgroups()
         self.interfaces: Interned[Interface] = Interned(Interface(0, ""))
         self.drop_sites: Interned[DropSite] = Interned(DropSite("", ""))
         self.boot_offset_ns = 0
@@ -84,18 +113,50 @@ class Surroundings:
         self._renamed = 0
         self._now_ns = 0
         self._oldest_ns = 0
+        self._oldest_flow_ns = 0
         self._links: dict[int, str] = {}
         self._link_rows = np.zeros(_LINK_ROWS, np.uint32)
         self._reasons: dict[int, str] = {}
         self._symbols: dict[int, str] = {}
         self._find_symbol = find_symbol
         self._fresh_symbols: dict[str, str] = {}
+        self._tables: dict[str, Callable[[str, Any], None]] = {
+            "reasons": self._apply_reason,
+            "symbols": self._apply_symbol,
+            "links": self._apply_link,
+            "endpoints": self._apply_endpoint,
+            "identities": self._apply_identity,
+            "services": self._apply_services,
+            "dns_names": self._apply_dns_names,
+            "policies": self._apply_policy,
+            "cgroups": self._apply_cgroup,
+        }
 
     @property
     def generation(self) -> int:
-        """Grows when a row or the node gets another name; what was made of them is then stale."""
-        rows = self.interfaces.generation + self.drop_sites.generation
-        return self.endpoints.generation + rows + self._renamed
+        """Grows when anything gets another meaning; what was made of it is then stale."""
+        return (
+            self.endpoints.generation
+            + self.interfaces.generation
+            + self.drop_sites.generation
+            + self.identities.generation
+            + self.names.generation
+            + self.policies.generation
+            + self._renamed
+        )
+
+    @property
+    def refused(self) -> dict[str, int]:
+        """How much found no room in each table, by what it was."""
+        return {
+            "endpoints": self.endpoints.refused,
+            "interfaces": self.interfaces.refused,
+            "drop sites": self.drop_sites.refused,
+            "identities": self.identities.refused,
+            "names": self.names.refused,
+            "policies": self.policies.refused,
+            "cgroups": self.cgroups.refused,
+        }
 
     def at(self, now_ns: int) -> None:
         """Note the time of the batch that is about to be decoded, UTC ns."""
@@ -113,6 +174,7 @@ class Surroundings:
             ContextError: a value has the wrong form; names the key.
         """
         self._oldest_ns = max(self._oldest_ns, oldest_ns - _LOOKUP_MARGIN_NS)
+        self._oldest_flow_ns = oldest_ns
         where = "node_name"
         try:
             if (name := str(context.get("node_name", self.node_name))) != self.node_name:
@@ -123,25 +185,24 @@ class Surroundings:
                 # It comes every few seconds: look the links up anew, so that those in use stay.
                 self._link_rows[:] = 0
             self.boot_offset_ns = int(context.get("boot_offset_ns", self.boot_offset_ns))
-            where = "reasons"
-            for number, name in context.get("reasons", {}).items():
-                self._reasons[int(number)] = str(name)
-            where = "symbols"
-            for address, name in context.get("symbols", {}).items():
-                self._symbols[int(address)] = str(name)
-            where = "links"
-            for ifindex, name in context.get("links", {}).items():
-                self._apply_link(int(ifindex), name)
-            where = "endpoints"
-            for key, change in context.get("endpoints", {}).items():
-                where = f"endpoints[{key!r}]"
-                self._apply_endpoint(key, change, oldest_ns)
-        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+            for name, apply in self._tables.items():
+                where = name
+                for key, change in context.get(name, {}).items():
+                    where = f"{name}[{key!r}]"
+                    apply(key, change)
+        except context_object.NOT_UNDERSTOOD as error:
             raise ContextError(
                 f"{where} of a context object is not understood: {type(error).__name__}: {error}"
             ) from error
 
-    def _apply_link(self, ifindex: int, name: str | None) -> None:
+    def _apply_reason(self, key: str, name: str) -> None:
+        self._reasons[int(key)] = str(name)
+
+    def _apply_symbol(self, key: str, name: str) -> None:
+        self._symbols[int(key)] = str(name)
+
+    def _apply_link(self, key: str, name: str | None) -> None:
+        ifindex = int(key)
         if name is None:
             self._links.pop(ifindex, None)
         else:
@@ -149,21 +210,37 @@ class Surroundings:
         if 0 <= ifindex < _LINK_ROWS:
             self._link_rows[ifindex] = 0
 
-    def _apply_endpoint(self, key: str, change: dict[str, Any], oldest_ns: int) -> None:
+    def _apply_endpoint(self, key: str, change: dict[str, Any]) -> None:
         if "removed_ns" in change:
-            self.endpoints.remove(key, _unsigned(change["removed_ns"], _TIME_BITS))
+            self.endpoints.remove(key, unsigned(change["removed_ns"], TIME_BITS))
             return
-        endpoint = Endpoint(
-            id=_unsigned(change.get("id", 0), 16),
-            identity=_unsigned(change.get("identity", 0), 32),
-            namespace=str(change.get("namespace", "")),
-            pod_name=str(change.get("pod_name", "")),
-            cluster_name=str(change.get("cluster_name", "")),
-            labels=tuple(map(str, change.get("labels", ()))),
-            workloads=tuple((str(name), str(kind)) for name, kind in change.get("workloads", ())),
-        )
-        at_ns = _unsigned(change["at_ns"], _TIME_BITS)
+        endpoint = context_object.endpoint(change)
+        at_ns = unsigned(change["at_ns"], TIME_BITS)
+        oldest_ns = self._oldest_flow_ns
         self.endpoints.upsert(key, endpoint, change["addresses"], at_ns, oldest_ns=oldest_ns)
+
+    def _apply_identity(self, key: str, labels: list[str] | None) -> None:
+        self.identities.put(unsigned(key, 32), None if labels is None else texts(labels))
+
+    def _apply_services(self, key: str, change: dict[str, dict[str, Any] | None]) -> None:
+        address = parse_address(key)
+        for port, value in change.items():
+            service = None if value is None else context_object.service(value)
+            self.names.put_service(address, unsigned(port, 16), service)
+
+    def _apply_dns_names(self, key: str, change: dict[str, list[str] | None]) -> None:
+        endpoint_id = unsigned(key, 16)
+        for address, names in change.items():
+            known = None if names is None else texts(names)
+            self.names.put_dns(endpoint_id, parse_address(address), known)
+
+    def _apply_policy(self, key: str, entries: list[dict[str, Any]] | None) -> None:
+        policy = None if entries is None else context_object.policy(entries)
+        self.policies.put(unsigned(key, 16), policy)
+
+    def _apply_cgroup(self, key: str, change: dict[str, Any] | None) -> None:
+        known = None if change is None else context_object.addresses(change["addresses"])
+        self.cgroups.put(unsigned(key, 64), known)
 
     def drop_reason(self, number: int) -> int:
         """flow.DropReason for the running kernel's reason `number`."""
@@ -220,11 +297,3 @@ class Surroundings:
         """Functions named since the last call, for whoever records what the payloads mean."""
         fresh, self._fresh_symbols = self._fresh_symbols, {}
         return fresh
-
-
-def _unsigned(value: Any, bits: int) -> int:
-    """The number, if its column can hold it."""
-    number = int(value)
-    if not 0 <= number < 1 << bits:
-        raise ValueError(f"{number} is no unsigned number of {bits} bits")
-    return number

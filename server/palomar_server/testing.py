@@ -1,11 +1,13 @@
 """Payloads, batches and rows made from plain values, for tests of palomar and of its users' hooks.
 
-`Core` is the server without sources and sockets: batches in, ring and responses out.
+`Core` is the server without sources and sockets: batches in, ring and responses out. `FakeSource`
+is a source that gives what a test puts into it.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import queue
 import struct
 from typing import TYPE_CHECKING
 
@@ -27,7 +29,6 @@ from palomar_proto.observer import observer_pb2
 from palomar_server.encode import FlowEncoder
 from palomar_server.endpoints import EndpointTable
 from palomar_server.hooks import Hooks
-from palomar_server.names import Names
 from palomar_server.pipeline import Pipeline
 from palomar_server.ring import Ring
 from palomar_server.surroundings import Surroundings
@@ -36,6 +37,7 @@ from palomar_server.table import FLOW, Flag, Kind, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from palomar_server.source import SourceItem
     from palomar_server.table import Rows
 
 START_NS = 1_700_000_000_000_000_000
@@ -62,6 +64,9 @@ def transport(
         return struct.pack(">HHHH", source_port, destination_port, 8, 0)
     if protocol == Protocol.SCTP:
         return struct.pack(">HHII", source_port, destination_port, 0, 0)
+    if protocol == Protocol.VRRP:
+        # Version 2, an advertisement of one address (RFC 3768).
+        return struct.pack(">BBBBBBHII", 0x21, 7, 100, 1, 0, 1, 0, 0xC000_0201, 0)
     return struct.pack(">BBHI", icmp_type, icmp_code, 0, 0)
 
 
@@ -189,9 +194,28 @@ def flow_rows(count: int = 1, **columns: object) -> Rows:
     return rows
 
 
-def lost_row(time_ns: int = START_NS) -> Rows:
+def lost_row(time_ns: int = START_NS, message: int = 1) -> Rows:
     """A row that stands for a loss notice; its message goes into the ring beside it."""
-    return flow_rows(kind=Kind.LOST, time_ns=time_ns, verdict=0, event_type=0, flags=0)
+    return event_row(Kind.LOST, time_ns, message)
+
+
+def event_row(kind: Kind, time_ns: int = START_NS, message: int = 1) -> Rows:
+    """A row that stands for an event that is no flow.
+
+    Args:
+        kind: which kind.
+        time_ns: when, UTC ns.
+        message: one more than the index of its content among the messages that go with the row.
+    """
+    types = {Kind.AGENT: MessageType.AGENT, Kind.DEBUG: MessageType.DEBUG}
+    return flow_rows(
+        kind=kind,
+        time_ns=time_ns,
+        message=message,
+        event_type=types.get(kind, 0),
+        verdict=0,
+        flags=0,
+    )
 
 
 def lost_message(events: int = 1) -> bytes:
@@ -230,7 +254,6 @@ class Core:
     Args:
         capacity: rows of the ring.
         endpoints: the endpoint table; an empty one by default.
-        names: DNS names and services.
         find_symbol: names the kernel function at an address.
         notify: called after each batch that wrote to the ring.
     """
@@ -240,16 +263,13 @@ class Core:
         *,
         capacity: int = 63,
         endpoints: EndpointTable | None = None,
-        names: Names | None = None,
         find_symbol: Callable[[int], str] | None = None,
         notify: Callable[[], None] = lambda: None,
     ) -> None:
         endpoints = EndpointTable() if endpoints is None else endpoints
         self.surroundings = Surroundings(endpoints, find_symbol)
         self.ring = Ring(capacity)
-        self.encoder = FlowEncoder(
-            self.surroundings, names or Names(), "default/node", ("zone=a",), run_id=1
-        )
+        self.encoder = FlowEncoder(self.surroundings, "default/node", ("zone=a",), run_id=1)
         self.hooks = Hooks()
         self.pipeline = Pipeline(self.surroundings, self.hooks, self.encoder, self.ring, notify)
 
@@ -262,3 +282,55 @@ class Core:
         spans = self.ring.spans(self.ring.oldest, self.ring.next)
         pieces = [rows.copy() for _, rows in spans]
         return np.concatenate(pieces) if pieces else np.zeros(0, FLOW)
+
+
+class FakeSource:
+    """Gives what a test puts into it, in order; an exception is raised.
+
+    Args:
+        items: the first ones.
+    """
+
+    def __init__(self, *items: SourceItem | Exception) -> None:
+        self._items: queue.Queue[SourceItem | Exception | None] = queue.Queue(maxsize=10_000)
+        self.give(*items)
+
+    def give(self, *items: SourceItem | Exception) -> None:
+        """Have more items read."""
+        for item in items:
+            self._items.put(item)
+
+    def read(self, timeout_s: float | None = None) -> SourceItem | None:
+        """See `source.Source.read`."""
+        try:
+            item = self._items.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+        if isinstance(item, Exception):
+            raise item
+        return item
+
+    def wake(self) -> None:
+        """See `source.Source.wake`; a wake-up waits its turn like an item."""
+        self._items.put(None)
+
+    def close(self) -> None:
+        """Must not be called: a source is its owner's to close, not its reader's."""
+        raise AssertionError("the source was closed by whoever reads it")
+
+
+class FakePausableSource(FakeSource):
+    """Likewise, and it notes when it was to rest."""
+
+    def __init__(self, *items: SourceItem | Exception) -> None:
+        super().__init__(*items)
+        self.changes: queue.Queue[str] = queue.Queue(maxsize=10_000)
+        """"paused" and "resumed", in order."""
+
+    def pause(self) -> None:
+        """See `source.Pausable`."""
+        self.changes.put("paused")
+
+    def resume(self) -> None:
+        """Likewise."""
+        self.changes.put("resumed")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from palomar_proto.flow import flow_pb2
+from palomar_proto.observer import observer_pb2
 from palomar_server import encode
 from palomar_server.encode import FlowEncoder, ResponseEncoder, timestamp, varint
 from palomar_server.endpoints import EndpointTable
-from palomar_server.names import Names
 from palomar_server.table import FLOW, REPEATING_OFFSET, Kind, Protocol
 from palomar_server.testing import (
     START_NS,
@@ -30,14 +30,15 @@ from palomar_server.testing import (
 )
 
 if TYPE_CHECKING:
-    from palomar_proto.observer import observer_pb2
+    from google.protobuf.message import Message
+
     from palomar_server.table import Rows
 
 PAYLOADS = [
     *(
         trace_payload(packet(*ends, protocol, transport(protocol, port)), reason=port % 4)
         for ends in (("10.0.0.1", "10.0.0.2"), ("fd00::1", "fd00::2"))
-        for protocol in Protocol
+        for protocol in set(Protocol) - {Protocol.VRRP}
         for port in (1, 2)
     ),
     trace_payload(b""),
@@ -187,13 +188,25 @@ def test_loss_notices_keep_their_message_and_their_place(core: Core) -> None:
     assert lost.node_name == "default/node"
 
 
-def test_a_loss_notice_that_was_overwritten_is_left_out(core: Core) -> None:
-    encoder = core.encoder.responses()
-    assert list(encoder.encode(lost_row(), [3], no_message)) == []
+@pytest.mark.parametrize(
+    ("response_type", "field"),
+    [
+        (observer_pb2.GetAgentEventsResponse, "agent_event"),
+        (observer_pb2.GetDebugEventsResponse, "debug_event"),
+    ],
+)
+def test_an_event_response_is_what_both_event_streams_send(
+    core: Core, response_type: type[Message], field: str
+) -> None:
+    event = flow_pb2.AgentEvent(type=flow_pb2.POLICY_UPDATED).SerializeToString()
+    response: Any = response_type.FromString(core.encoder.event_response(event, START_NS + 5))
+    assert getattr(response, field).SerializeToString() == event
+    assert response.time.ToNanoseconds() == START_NS + 5
+    assert response.node_name == "default/node"
 
 
 def encoder_of_run(run_id: int | None) -> FlowEncoder:
-    return FlowEncoder(Core().surroundings, Names(), "default/node", run_id=run_id)
+    return FlowEncoder(Core().surroundings, "default/node", run_id=run_id)
 
 
 @given(st.integers(0, (1 << 60) - 1), st.integers(0, (1 << 62) - 1))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from palomar_server.address import parse_address
-from palomar_server.endpoints import WORLD, Endpoint, EndpointTable
+from palomar_server.endpoints import NOBODY, Endpoint, EndpointTable
 
 GRACE = 100
 
@@ -38,11 +38,29 @@ def owners(endpoints: EndpointTable, *queries: tuple[str, int]) -> list[str]:
     return [endpoints.endpoint(row).pod_name for row in rows_at(endpoints, *queries)]
 
 
-def test_row_zero_is_the_world() -> None:
+def test_row_zero_is_nobody() -> None:
     endpoints = table()
-    assert endpoints.endpoint(0) == WORLD
+    assert endpoints.endpoint(0) == NOBODY
     assert rows_at(endpoints, ("192.0.2.1", 5)) == [0]
-    assert endpoints.identities[0] == WORLD.identity
+    assert endpoints.identities[0] == NOBODY.identity == 0
+
+
+def test_one_address_has_the_row_that_columns_of_them_have() -> None:
+    endpoints = table()
+    row = endpoints.upsert("a", pod("a"), ["10.0.0.1"], at_ns=0)
+    assert endpoints.row_at(parse_address("10.0.0.1"), 5) == row
+    assert endpoints.row_at(parse_address("10.0.0.2"), 5) == 0
+
+
+def test_a_local_endpoint_is_found_by_its_id_as_long_as_its_row_is_its_own() -> None:
+    endpoints = table(rows_max=1)
+    assert endpoints.row_of_id(7) == 0
+    row = endpoints.upsert("a", pod("a", id=7), ["10.0.0.1"], at_ns=0)
+    assert endpoints.row_of_id(7) == row
+    endpoints.remove("a", at_ns=5)
+    assert endpoints.row_of_id(7) == row
+    again = endpoints.upsert("b", pod("b", id=8), ["10.0.0.2"], at_ns=9_000, oldest_ns=9_000)
+    assert (endpoints.row_of_id(7), endpoints.row_of_id(8)) == (0, again)
 
 
 def test_the_first_owner_of_an_address_has_it_for_earlier_times_too() -> None:
@@ -224,7 +242,7 @@ def test_a_row_is_used_again_once_no_flow_can_refer_to_it() -> None:
     assert endpoints.generation == 0
     assert endpoints.upsert("b", pod("b"), ["10.0.0.2"], at_ns=end, oldest_ns=end + 1) == row
     assert endpoints.generation == 1
-    assert (endpoints.endpoint(row).pod_name, endpoints.identities[row]) == ("b", 2)
+    assert (endpoints.endpoint(row).pod_name, endpoints.identities[row]) == ("b", 0)
     assert endpoints.ids[row] == 0
     assert owners(endpoints, ("10.0.0.1", 10), ("10.0.0.2", end)) == ["", "b"]
 

@@ -4,32 +4,30 @@ from typing import Any
 
 import pytest
 
-from palomar_bpf.payload import ObservationPoint, TraceReason
+from palomar_bpf.payload import MessageType, ObservationPoint, TraceReason
 from palomar_proto.flow import flow_pb2
 from palomar_proto.palomar.v1 import drop_reason_pb2
 from palomar_server.address import parse_address
 from palomar_server.flow_message import build_flow
-from palomar_server.names import Names, Service
-from palomar_server.table import Protocol
+from palomar_server.table import Flag, Protocol
 from palomar_server.testing import (
     ACK,
     SYN,
     Core,
     drop_payload,
+    flow_rows,
     packet,
     trace_payload,
     transport,
 )
 
 WEB, DNS = "10.0.0.10", "10.96.0.10"
-NAMES = Names(
-    dns_names={parse_address(DNS): ("dns.example", "ns.example")},
-    services={(parse_address(DNS), 53): Service("kube-dns", "kube-system")},
-)
 CONTEXT = {
     "reasons": {"2": "NETFILTER_DROP"},
     "symbols": {"4096": "nft_do_chain"},
     "links": {"3": "eth0"},
+    "services": {DNS: {"53": {"name": "kube-dns", "namespace": "kube-system"}}},
+    "dns_names": {"7": {DNS: ["dns.example", "ns.example"]}},
     "endpoints": {
         "web": {
             "at_ns": 0,
@@ -47,11 +45,11 @@ CONTEXT = {
 
 
 def flow_of(payload: bytes) -> flow_pb2.Flow:
-    core = Core(names=NAMES)
+    core = Core()
     core.surroundings.apply(CONTEXT)
     core.consume(payload)
     [row] = core.rows()
-    return build_flow(row, core.surroundings, NAMES, "default/node", ("zone=a",))
+    return build_flow(row, core.surroundings)
 
 
 def test_a_forwarded_packet_has_everything_that_is_known_of_it() -> None:
@@ -68,8 +66,6 @@ def test_a_forwarded_packet_has_everything_that_is_known_of_it() -> None:
     expected = flow_pb2.Flow(
         verdict=flow_pb2.FORWARDED,
         Type=flow_pb2.L3_L4,
-        node_name="default/node",
-        node_labels=["zone=a"],
         traffic_direction=flow_pb2.EGRESS,
         trace_observation_point=flow_pb2.TO_ENDPOINT,
         trace_reason=flow_pb2.ESTABLISHED,
@@ -84,7 +80,7 @@ def test_a_forwarded_packet_has_everything_that_is_known_of_it() -> None:
             labels=["k8s:app=web"],
             workloads=[flow_pb2.Workload(name="web", kind="StatefulSet")],
         ),
-        destination=flow_pb2.Endpoint(identity=2, labels=["reserved:world"]),
+        destination=flow_pb2.Endpoint(),
         destination_names=["dns.example", "ns.example"],
         destination_service=flow_pb2.Service(name="kube-dns", namespace="kube-system"),
         interface=flow_pb2.NetworkInterface(index=3, name="eth0"),
@@ -147,7 +143,8 @@ def test_the_summary_names_the_innermost_header(content: bytes, summary: str) ->
     assert flow.Summary == summary
     assert not flow.HasField("l4")
     assert flow.HasField("IP") == summary.startswith("IPv")
-    assert flow.HasField("source") == flow.HasField("IP")
+    # Who was at an end may be known by identity without it.
+    assert flow.HasField("source")
 
 
 def test_an_encrypted_packet_says_so() -> None:
@@ -181,11 +178,85 @@ def test_a_kernel_drop_tells_what_is_known(
     assert flow.HasField("file") == ("location" in extension)
 
 
-def test_a_drop_of_cilium_has_cilium_s_reason_and_no_function() -> None:
-    flow = flow_of(drop_payload(packet(), subtype=133))
+@pytest.mark.parametrize(("file", "name"), [(2, "bpf_lxc.c"), (115, "classifiers.h")])
+def test_a_drop_of_cilium_has_cilium_s_reason_and_its_file(file: int, name: str) -> None:
+    flow = flow_of(drop_payload(packet(), subtype=133, file=file, line=9))
     assert flow.drop_reason_desc == flow_pb2.POLICY_DENIED
     assert flow.Summary == "TCP Flags: SYN"
+    assert flow.file == flow_pb2.FileInfo(name=name, line=9)
+
+
+def row_flow(**columns: object) -> flow_pb2.Flow:
+    core = Core()
+    core.surroundings.apply(CONTEXT)
+    [row] = flow_rows(1, **columns)
+    return build_flow(row, core.surroundings)
+
+
+def test_a_translated_source_is_shown_with_the_one_in_the_packet() -> None:
+    hi, lo = parse_address("fd00::a")
+    mapped = parse_address("192.0.2.7")[1]
+    flow = row_flow(
+        flags=Flag.IP | Flag.ORIGINAL | Flag.XLATED,
+        source_hi=hi,
+        source_lo=lo,
+        source_xlated_lo=mapped,
+    )
+    assert (flow.IP.source, flow.IP.source_xlated) == ("fd00::a", "192.0.2.7")
+
+
+def test_a_tunnel_has_the_outer_headers() -> None:
+    flow = row_flow(
+        tunnel_protocol=flow_pb2.Tunnel.VXLAN,
+        tunnel_vni=77,
+        tunnel_ip_version=flow_pb2.IPv4,
+        tunnel_source_lo=parse_address("192.0.2.1")[1],
+        tunnel_destination_lo=parse_address("192.0.2.2")[1],
+        tunnel_source_port=5,
+        tunnel_destination_port=8472,
+    )
+    expected = flow_pb2.Tunnel(protocol=flow_pb2.Tunnel.VXLAN, vni=77)
+    expected.IP.source, expected.IP.destination = "192.0.2.1", "192.0.2.2"
+    expected.IP.ipVersion = flow_pb2.IPv4
+    expected.l4.UDP.source_port, expected.l4.UDP.destination_port = 5, 8472
+    assert flow.tunnel == expected
+
+
+def test_a_verdict_below_all_reasons_is_its_own_reason() -> None:
+    flow = row_flow(
+        event_type=MessageType.POLICY_VERDICT, verdict=flow_pb2.DROPPED, drop_reason=1 << 31
+    )
+    assert (flow.drop_reason, flow.drop_reason_desc) == (1 << 31, -(1 << 31))
     assert not flow.HasField("file")
+
+
+def test_a_capture_has_its_point() -> None:
+    flow = row_flow(event_type=MessageType.DEBUG_CAPTURE, event_subtype=4, verdict=0)
+    assert flow.debug_capture_point == flow_pb2.DBG_CAPTURE_DELIVERY
+    assert flow.sock_xlate_point == 0
+
+
+def test_a_socket_event_of_an_unknown_pod_has_no_source() -> None:
+    flow = row_flow(
+        event_type=MessageType.TRACE_SOCK,
+        event_subtype=flow_pb2.SOCK_XLATE_POINT_POST_DIRECTION_FWD,
+        flags=Flag.IP | Flag.L4,
+        source_hi=0,
+        source_lo=0,
+        cgroup_id=5,
+        socket_cookie=6,
+    )
+    assert flow.Type == flow_pb2.SOCK
+    assert flow.sock_xlate_point == flow_pb2.SOCK_XLATE_POINT_POST_DIRECTION_FWD
+    assert (flow.cgroup_id, flow.socket_cookie) == (5, 6)
+    assert flow.IP.source == ""
+    assert flow.IP.destination != ""
+
+
+def test_a_trace_id_has_the_option_it_was_in() -> None:
+    flow = row_flow(ip_trace_id=9, ip_trace_option=136)
+    assert flow.ip_trace_id == flow_pb2.IPTraceID(trace_id=9, ip_option_type=136)
+    assert not row_flow().HasField("ip_trace_id")
 
 
 def test_an_interface_without_name_keeps_its_number() -> None:

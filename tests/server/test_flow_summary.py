@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palomar_server.flow_summary import TCP_FLAGS, icmp_summary, tcp_summary
+from palomar_server.flow_summary import TCP_FLAGS, icmp_summary, igmp_summary, tcp_summary
 from palomar_server.table import Protocol
 
 
@@ -47,3 +47,10 @@ def test_icmp_types_and_codes_are_named(
     protocol: int, icmp_type: int, code: int, text: str
 ) -> None:
     assert icmp_summary(protocol, icmp_type, code) == text
+
+
+@pytest.mark.parametrize(
+    ("igmp_type", "text"), [(0x16, "IGMP IGMPv2 Membership Report"), (0x13, "IGMP ")]
+)
+def test_igmp_messages_are_named(igmp_type: int, text: str) -> None:
+    assert igmp_summary(igmp_type) == text

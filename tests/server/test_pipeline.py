@@ -8,6 +8,8 @@ import pytest
 from palomar_bpf.batch import Loss, LossKind
 from palomar_bpf.payload import MessageType
 from palomar_proto.flow import flow_pb2
+from palomar_proto.monitor import agent_notice
+from palomar_proto.monitor.agent_notice import NoticeType
 from palomar_proto.palomar.v1 import loss_pb2
 from palomar_server.decode.malformed import Malformed
 from palomar_server.hooks import is_flow
@@ -62,7 +64,7 @@ def test_malformed_payloads_are_counted_by_type_and_reason() -> None:
     assert core.pipeline.malformed == {
         (0, Malformed.EMPTY): 1,
         (MessageType.TRACE, Malformed.HEAD_TOO_SHORT): 3,
-        (MessageType.AGENT, Malformed.UNKNOWN_TYPE): 1,
+        (MessageType.AGENT, Malformed.GOB): 1,
     }
     assert ports(core) == [1]
 
@@ -123,6 +125,45 @@ def test_flow_hooks_see_flows_only_and_event_hooks_losses_too() -> None:
     assert flows.kinds == [[Kind.FLOW] * 2]
     assert events.kinds == [[Kind.LOST, Kind.LOST, Kind.FLOW]]
     assert ports(core) == [1]
+
+
+def test_events_that_are_no_flows_pass_flow_hooks_by_in_their_place() -> None:
+    core, flows, events = Core(), FlowHook(2), EventHook()
+    core.hooks.register(flows, "flows")
+    core.hooks.register(events, "events")
+    notice = agent_notice.encode(NoticeType.ENDPOINT_CREATED, {"id": 7, "labels": []})
+    core.consume(payload(1), notice, payload(2))
+    core.consume(notice)
+    assert flows.kinds == [[Kind.FLOW] * 2]
+    assert sorted(events.kinds[0]) == [Kind.FLOW, Kind.AGENT]
+    assert events.kinds[1] == [Kind.AGENT]
+    told = [
+        flow_pb2.AgentEvent.FromString(core.ring.message(sequence)).endpoint_update.id
+        for sequence, kind in enumerate(core.rows()["kind"].tolist())
+        if kind == Kind.AGENT
+    ]
+    assert told == [7, 7]
+    assert ports(core) == [1]
+
+
+def test_hooks_get_the_flows_that_messages_hold() -> None:
+    class Texts:
+        def on_decoded_event(self, batch: FlowBatch) -> None:
+            contents.extend(batch.content(index) for index in range(len(batch.rows)))
+
+    contents: list[bytes] = []
+    core = Core()
+    core.hooks.register(Texts(), "texts")
+    core.consume(payload(1), agent_notice.encode(NoticeType.AGENT_STARTED, {}))
+    assert [bool(content) for content in contents] == [False, True]
+
+
+def test_a_gap_has_no_cpu_and_the_time_since_when() -> None:
+    core = Core()
+    core.consume(losses=(Loss(LossKind.SOURCE_GAP, 0, 1, first_ns=START_NS - 5),))
+    (gap,) = notices(core)
+    assert (int(gap.source), gap.HasField("cpu")) == (int(loss_pb2.SOURCE_GAP), False)
+    assert (gap.first.ToNanoseconds(), gap.last.ToNanoseconds()) == (START_NS - 5, START_NS)
 
 
 def test_hooks_are_not_called_without_rows() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,12 @@ from hypothesis import strategies as st
 
 from palomar_proto.palomar.v1 import drop_reason_pb2
 from palomar_server.address import parse_address
+from palomar_server.cgroups import Cgroups
 from palomar_server.endpoints import Endpoint, EndpointTable
-from palomar_server.surroundings import DropSite, Interface, Surroundings
+from palomar_server.identities import Identities
+from palomar_server.names import Names, Service
+from palomar_server.policies import Policies, PolicyKey
+from palomar_server.surroundings import ContextError, DropSite, Interface, Surroundings
 
 POD = {
     "at_ns": 5,
@@ -128,10 +133,16 @@ JSON = st.recursive(
 FIELDS = st.sampled_from([*POD, "removed_ns"])
 
 
-@settings(max_examples=50)
+KEYS = [
+    *("reasons", "symbols", "links", "endpoints", "identities"),
+    *("services", "dns_names", "policies", "cgroups"),
+]
+
+
+@settings(max_examples=100)
 @given(
     st.dictionaries(
-        st.sampled_from(["boot_offset_ns", "reasons", "symbols", "links", "endpoints"]),
+        st.sampled_from(["boot_offset_ns", *KEYS]),
         JSON | st.dictionaries(st.text(max_size=2), st.dictionaries(FIELDS, JSON), max_size=2),
     )
 )
@@ -203,3 +214,98 @@ def test_a_full_interface_table_names_no_more_links(surroundings: Surroundings) 
     surroundings.interfaces._rows_max = 1
     assert link(surroundings, 1, 2, 2) == [Interface(1, ""), Interface(0, ""), Interface(0, "")]
     assert surroundings.interfaces.refused == 1
+
+
+def test_names_policies_identities_and_cgroups_come_with_the_context() -> None:
+    surroundings = Surroundings(EndpointTable())
+    address = parse_address("10.96.0.1")
+    surroundings.apply(
+        {
+            "identities": {"300": ["k8s:a=b"]},
+            "services": {"10.96.0.1": {"443": {"name": "api", "namespace": "default"}}},
+            "dns_names": {"7": {"10.96.0.1": ["api.example"]}},
+            "policies": {"7": [{"direction": "ingress", "revision": 3}]},
+            "cgroups": {"5": {"addresses": ["10.0.0.1"]}},
+        }
+    )
+    assert surroundings.identities.labels(300) == ("k8s:a=b",)
+    assert surroundings.names.service(address, 443) == Service("api", "default")
+    assert surroundings.names.dns(7, address) == ("api.example",)
+    key = PolicyKey(egress=False, identity=9, protocol=6, port=80)
+    entry = surroundings.policies.entry(7, key, 4)
+    assert entry is not None
+    assert entry.revision == 3
+    _, found = surroundings.cgroups.addresses(np.array([5], np.uint64), np.array([False]))
+    assert found.tolist() == [parse_address("10.0.0.1")[1]]
+    surroundings.apply(
+        {
+            "identities": {"300": None},
+            "services": {"10.96.0.1": {"443": None}},
+            "dns_names": {"7": {"10.96.0.1": None}},
+            "policies": {"7": None},
+            "cgroups": {"5": None},
+        }
+    )
+    assert surroundings.identities.labels(300) is None
+    assert surroundings.names.service(address, 443) is None
+    assert surroundings.names.dns(7, address) == ()
+    assert surroundings.policies.entry(7, key, 4) is None
+
+
+@pytest.mark.parametrize(
+    ("context", "key"),
+    [
+        ({"identities": {"300": "k8s:a=b"}}, "identities['300']"),
+        ({"identities": []}, "identities"),
+        ({"services": {"10.0.0": {}}}, "services['10.0.0']"),
+        ({"services": {"10.0.0.1": {"70000": None}}}, "services['10.0.0.1']"),
+        ({"dns_names": {"7": {"10.0.0.1": "x"}}}, "dns_names['7']"),
+        ({"policies": {"7": [{"direction": "up"}]}}, "policies['7']"),
+        ({"cgroups": {"-1": None}}, "cgroups['-1']"),
+        ({"cgroups": {"5": {}}}, "cgroups['5']"),
+    ],
+)
+def test_an_error_names_the_key_and_the_entry(context: dict[str, object], key: str) -> None:
+    with pytest.raises(ContextError, match=re.escape(key)):
+        Surroundings(EndpointTable()).apply(context)
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        {"identities": {"300": ["k8s:a=b"]}},
+        {"services": {"10.0.0.1": {"80": {"name": "web", "namespace": "shop"}}}},
+        {"dns_names": {"7": {"10.0.0.1": ["x"]}}},
+        {"policies": {"7": []}},
+        {"node_name": "lab/node"},
+    ],
+)
+def test_what_messages_were_made_of_is_stale_after_a_change(context: dict[str, object]) -> None:
+    surroundings = Surroundings(EndpointTable())
+    before = surroundings.generation
+    surroundings.apply(context)
+    changed = surroundings.generation
+    assert changed > before
+    surroundings.apply(context)
+    assert surroundings.generation == changed
+
+
+def test_what_found_no_room_is_told_by_table() -> None:
+    surroundings = Surroundings(
+        EndpointTable(rows_max=0),
+        identities=Identities(entries_max=0),
+        names=Names(services_max=0),
+        policies=Policies(entries_max=0),
+        cgroups=Cgroups(entries_max=0),
+    )
+    surroundings.apply(
+        {
+            "endpoints": {"pod": POD},
+            "identities": {"300": ["k8s:a=b"]},
+            "services": {"10.0.0.1": {"80": {"name": "web", "namespace": "shop"}}},
+            "policies": {"7": [{"direction": "ingress"}]},
+            "cgroups": {"5": {"addresses": ["10.0.0.1"]}},
+        }
+    )
+    refused = dict.fromkeys(("endpoints", "identities", "names", "policies", "cgroups"), 1)
+    assert surroundings.refused == {**refused, "interfaces": 0, "drop sites": 0}

@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import pytest
 
+from palomar_bpf.batch import PayloadBatch
 from palomar_proto.flow import flow_pb2
+from palomar_server.source import END, Pausable
 from palomar_server.table import Kind, Protocol
 from palomar_server.testing import (
     START_NS,
     Core,
     FakeClock,
+    FakePausableSource,
+    FakeSource,
     batch_of,
     drop_payload,
     flow_rows,
@@ -60,3 +64,21 @@ def test_a_fake_clock_goes_on_when_it_is_told() -> None:
     assert clock() == clock() == 10
     clock.advance(1.5)
     assert clock() == 1_500_000_010
+
+
+def test_fake_source_gives_what_it_was_given_in_order() -> None:
+    failure = RuntimeError("made up")
+    source = FakePausableSource(batch_of([]), {"node_name": "default/node"})
+    source.wake()
+    source.give(failure, END)
+    assert isinstance(source.read(), PayloadBatch)
+    assert source.read() == {"node_name": "default/node"}
+    assert source.read() is None
+    with pytest.raises(RuntimeError, match="made up"):
+        source.read()
+    assert source.read() is END
+    assert source.read(0.01) is None
+    assert isinstance(source, Pausable)
+    assert not isinstance(FakeSource(), Pausable)
+    with pytest.raises(AssertionError):
+        source.close()

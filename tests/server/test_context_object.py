@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from palomar_server import context_object
+from palomar_server.address import parse_address
+from palomar_server.endpoints import Endpoint
+from palomar_server.names import Service
+from palomar_server.policies import PolicyEntry, PolicyKey
+
+
+def test_an_endpoint_has_what_is_said_and_defaults() -> None:
+    assert context_object.endpoint({}) == Endpoint()
+    change = {"id": 7, "identity": 300, "pod_name": "web", "workloads": [["web", "Deployment"]]}
+    assert context_object.endpoint(change) == Endpoint(
+        id=7, identity=300, pod_name="web", workloads=(("web", "Deployment"),)
+    )
+
+
+def test_a_policy_is_made_of_its_entries() -> None:
+    entry = {"direction": "egress", "identity": 300, "rules": [["k8s:a=b"]], "log": ["seen"]}
+    key = PolicyKey(egress=True, identity=300, protocol=0, port=0)
+    assert context_object.policy([entry]) == {key: PolicyEntry((("k8s:a=b",),), 0, ("seen",))}
+
+
+def test_services_and_addresses_are_read() -> None:
+    assert context_object.service({"name": "web", "namespace": "shop"}) == Service("web", "shop")
+    assert context_object.addresses(["10.0.0.1"]) == (parse_address("10.0.0.1"),)
+
+
+@pytest.mark.parametrize(
+    ("function", "value"),
+    [
+        (context_object.endpoint, {"id": 65_536}),
+        (context_object.endpoint, {"labels": "k8s:a=b"}),
+        (context_object.endpoint, {"workloads": [["web"]]}),
+        (context_object.endpoint, []),
+        (context_object.texts, {"a": 1}),
+        (context_object.addresses, ["10.0.0"]),
+        (context_object.service, {"name": "web"}),
+        (context_object.policy, [{"direction": "up"}]),
+        (context_object.policy, [{"direction": "egress", "port": 65_536}]),
+        (context_object.policy, [{"direction": "egress", "rules": ["k8s:a=b"]}]),
+        (context_object.policy, 5),
+    ],
+)
+def test_values_of_the_wrong_form_raise_what_is_announced(function: Any, value: object) -> None:
+    with pytest.raises(context_object.NOT_UNDERSTOOD):
+        function(value)
