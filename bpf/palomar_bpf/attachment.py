@@ -1,4 +1,4 @@
-"""Puts the two tc programs on an interface and takes them off again.
+"""Puts the programs on an interface or a tracepoint and takes them off again.
 
 In go the loaded programs and a `Link`; out comes an `Attachment`. Called by `palomar_bpf.capture`.
 tcx links where the kernel has them (6.6), else clsact filters (`palomar_bpf.clsact`); both stand
@@ -12,14 +12,22 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from palomar_bpf.bpf_call import link_create_tcx
+from palomar_bpf.bpf_call import link_create_tcx, raw_tracepoint_open
 from palomar_bpf.clsact import ClsactFilters, remove_leftovers
 from palomar_bpf.errors import BpfError, CaptureError
 
 if TYPE_CHECKING:
     from palomar_bpf.links import Link
 
-__all__ = ["AttachMethod", "Attachment", "Hooks", "TcPrograms", "attach", "remove_leftovers"]
+__all__ = [
+    "AttachMethod",
+    "Attachment",
+    "Hooks",
+    "RawTracepoint",
+    "TcPrograms",
+    "attach",
+    "remove_leftovers",
+]
 
 AttachMethod = Literal["auto", "tcx", "clsact"]
 
@@ -114,3 +122,32 @@ def attach(programs: TcPrograms, link: Link, *, method: AttachMethod = "auto") -
     except OSError as error:
         raise CaptureError(f"attaching to {link.name}: {error.strerror}") from error
     return Attachment(link, "clsact", filters)
+
+
+class RawTracepoint:
+    """A program's place at a raw tracepoint, empty at first.
+
+    Args:
+        name: The tracepoint's.
+        prog_fd: The program; must stay open.
+    """
+
+    def __init__(self, name: str, prog_fd: int) -> None:
+        self._name = name
+        self._prog_fd = prog_fd
+        self._fd = -1
+
+    def attach(self) -> None:
+        """Put the program there; idempotent.
+
+        Raises:
+            CaptureError: the kernel refused.
+        """
+        if self._fd < 0:
+            self._fd = raw_tracepoint_open(self._name, self._prog_fd)
+
+    def detach(self) -> None:
+        """Take it off; idempotent."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

@@ -7,6 +7,7 @@ The map is the only truth about loss: notes of it in the perf rings are mere hin
 from __future__ import annotations
 
 import struct
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,10 +47,17 @@ class LossCounters:
 
     Args:
         read_kind: From a key of EVENT_KINDS' position to the counts of each possible CPU.
+        clock_ns: UTC ns.
     """
 
-    def __init__(self, read_kind: Callable[[int], Sequence[EventCounts]]) -> None:
+    def __init__(
+        self,
+        read_kind: Callable[[int], Sequence[EventCounts]],
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
         self._read_kind = read_kind
+        self._clock_ns = clock_ns
+        self._looked_ns = clock_ns()
         self._reported: list[EventCounts] = []
 
     def totals(self) -> dict[str, EventCounts]:
@@ -64,12 +72,14 @@ class LossCounters:
         now = [sum(counts, EventCounts()) for counts in zip(*kinds, strict=True)]
         before = self._reported or [EventCounts()] * len(now)
         self._reported = now
+        first_ns, self._looked_ns = self._looked_ns, self._clock_ns()
         losses: list[Loss] = []
         for cpu, (old, new) in enumerate(zip(before, now, strict=True)):
             if new.lost > old.lost:
-                losses.append(Loss(LossKind.PERF_RING, cpu, new.lost - old.lost))
+                losses.append(Loss(LossKind.PERF_RING, cpu, new.lost - old.lost, first_ns))
             if new.withheld > old.withheld:
-                losses.append(Loss(LossKind.RATE_LIMIT, cpu, new.withheld - old.withheld))
+                withheld = new.withheld - old.withheld
+                losses.append(Loss(LossKind.RATE_LIMIT, cpu, withheld, first_ns))
         return tuple(losses)
 
 

@@ -31,6 +31,7 @@ class ObservedInterfaces:
     """Keeps attachments in step with the links that are wanted.
 
     An interface that cannot be attached to is logged and counted, and tried again once it changes.
+    While paused, interfaces are followed like ever, but none has programs on it.
 
     Args:
         interfaces: The map of that name.
@@ -42,13 +43,15 @@ class ObservedInterfaces:
         self._attach = attach
         self._lock = threading.Lock()
         self._attachments: dict[int, Attachment] = {}
+        self._methods: dict[int, str] = {}  # kept while paused, when nothing is attached
+        self._paused = False
         self._observed: dict[int, Link] = {}
         self._failures: dict[int, tuple[Link, str]] = {}
         self._endpoint_ids: dict[int, int] = {}
 
     @property
     def observed(self) -> dict[int, Link]:
-        """By index, the links that have the programs on them."""
+        """By index, the links that have the programs on them, or will have once resumed."""
         with self._lock:
             return dict(self._observed)
 
@@ -57,7 +60,9 @@ class ObservedInterfaces:
         """Name of each observed interface -> how the programs are attached."""
         with self._lock:
             return {
-                link.name: self._attachments[index].method for index, link in self._observed.items()
+                link.name: self._methods[index]
+                for index, link in self._observed.items()
+                if index in self._methods
             }
 
     @property
@@ -108,6 +113,28 @@ class ObservedInterfaces:
             if ifindex in self._observed:
                 self._enter(self._observed[ifindex])
 
+    def pause(self) -> None:
+        """Detach from everything, and go on following; idempotent."""
+        with self._lock:
+            self._paused = True
+            for attachment in self._attachments.values():
+                _detach(attachment)
+            self._attachments.clear()
+
+    def resume(self) -> bool:
+        """Attach again to what is observed; idempotent.
+
+        Returns:
+            Whether the observed links are fewer than before, as some could not be attached to.
+        """
+        with self._lock:
+            self._paused = False
+            before = list(self._observed)
+            for ifindex in before:
+                if ifindex not in self._attachments:
+                    self._put_on(self._observed[ifindex])
+            return len(self._observed) < len(before)
+
     def close(self) -> None:
         """Detach from everything."""
         with self._lock:
@@ -120,29 +147,31 @@ class ObservedInterfaces:
         failed = self._failures.get(link.ifindex)
         if link == known or (failed is not None and link == failed[0]):
             return
+        self._observed[link.ifindex] = link
+        self._failures.pop(link.ifindex, None)
+        self._put_on(link)
+
+    def _put_on(self, link: Link) -> None:
+        """Make the kernel side know the link as it is now, and attach to it if that is to be."""
         try:
             # Before the program runs, so that its first event already tells endpoint and network.
             self._enter(link)
-            if known is None:
-                self._attachments[link.ifindex] = self._attach(link)
+            if not self._paused and link.ifindex not in self._attachments:
+                attachment = self._attach(link)
+                self._attachments[link.ifindex] = attachment
+                self._methods[link.ifindex] = attachment.method
         except CaptureError as error:
             logger.warning("interface %s is not observed: %s", link.name, error)
             self._failures[link.ifindex] = (link, str(error))
             self._drop(link.ifindex)
-            self._forget(link.ifindex)
-            return
-        self._failures.pop(link.ifindex, None)
-        self._observed[link.ifindex] = link
 
     def _drop(self, ifindex: int) -> None:
-        attachment = self._attachments.pop(ifindex, None)
-        if attachment is None:
+        if self._observed.pop(ifindex, None) is None:
             return
-        del self._observed[ifindex]
-        try:
-            attachment.detach()
-        except CaptureError as error:
-            logger.warning("%s", error)
+        self._methods.pop(ifindex, None)
+        attachment = self._attachments.pop(ifindex, None)
+        if attachment is not None:
+            _detach(attachment)
         self._forget(ifindex)
 
     def _enter(self, link: Link) -> None:
@@ -154,3 +183,10 @@ class ObservedInterfaces:
             self._map.delete(ifindex)
         except CaptureError as error:
             logger.warning("interface %d stays in its map: %s", ifindex, error)
+
+
+def _detach(attachment: Attachment) -> None:
+    try:
+        attachment.detach()
+    except CaptureError as error:
+        logger.warning("%s", error)

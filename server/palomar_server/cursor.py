@@ -14,14 +14,16 @@ import numpy as np
 from palomar_server.table import FLOW, Kind, take
 
 if TYPE_CHECKING:
-    from palomar_server.filters.compiled import CompiledFilter
     from palomar_server.ring import Ring
+    from palomar_server.selection import Selection
     from palomar_server.table import Mask, Rows
 
 SCAN_ROWS_MAX = 16_384
 """Rows looked at in one go: a fraction of a millisecond, so that other streams get their turn."""
 TAKE_ROWS_MAX = 512
 """Rows copied in one go: what a reader that has stopped reading holds on to."""
+TAKE_MESSAGES_MAX_BYTES = 1 << 20
+"""The same of their messages; passed by at most one message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,10 @@ class Slice:
     """Copies of the selected rows."""
     sequences: list[int]
     """Their sequence numbers, ascending."""
+    messages: dict[int, bytes]
+    """The messages of those that have one, by sequence number."""
     lost: int
-    """Events overwritten before they could be looked at."""
+    """Events overwritten before they could be looked at, or selected and without their message."""
 
 
 class Cursor:
@@ -50,7 +54,7 @@ class Cursor:
     def __init__(
         self,
         ring: Ring,
-        selected: CompiledFilter,
+        selected: Selection,
         position: int,
         *,
         since_ns: int | None = None,
@@ -65,17 +69,20 @@ class Cursor:
 
     def _mask(self, rows: Rows) -> Mask:
         mask = self._selected.mask(rows)
-        lost = rows["kind"] == Kind.LOST
+        if self._since_ns is None and self._until_ns is None:
+            return mask
+        times, lost = rows["time_ns"], rows["kind"] == Kind.LOST
         if self._since_ns is not None:
-            mask &= (rows["time_ns"] >= self._since_ns) | lost
+            mask &= (times >= self._since_ns) | lost
         if self._until_ns is not None:
-            mask &= (rows["time_ns"] <= self._until_ns) | lost
+            mask &= (times <= self._until_ns) | lost
         return mask
 
     def read(self, end: int) -> Slice:
         """Look at the next events up to `end` (exclusive) and move on.
 
-        Stops after `TAKE_ROWS_MAX` selected events, and after `SCAN_ROWS_MAX` looked at.
+        Stops after `TAKE_ROWS_MAX` selected events or `TAKE_MESSAGES_MAX_BYTES` of their messages,
+        and after `SCAN_ROWS_MAX` looked at.
         """
         # What lies behind `end` nobody asked for yet, so it is not lost yet either.
         start = max(self.position, min(self._ring.oldest, end))
@@ -106,10 +113,35 @@ class Cursor:
             numbers, chosen = numbers[whole], take(chosen, whole)
             lost += overtaken
         self.position = max(stop, start)
-        return Slice(chosen, numbers.tolist(), lost)
+        if len(numbers) and np.count_nonzero(chosen["message"]):
+            return self._with_messages(chosen, numbers, lost)
+        return Slice(chosen, numbers.tolist(), {}, lost)
 
-    def rewind(self, flows: int) -> None:
-        """Move back so that the next `flows` selected flows are the last ones before `position`.
+    def _with_messages(
+        self, rows: Rows, numbers: np.ndarray[tuple[int], np.dtype[np.int64]], lost: int
+    ) -> Slice:
+        """Fetch the messages before they can go; rows whose message is gone are lost.
+
+        Beyond `TAKE_MESSAGES_MAX_BYTES` the rest is left for the next read.
+        """
+        sequences: list[int] = numbers.tolist()
+        gone: list[int] = []
+        messages: dict[int, bytes] = {}
+        end, held_bytes = len(rows), 0
+        for index in rows["message"].nonzero()[0].tolist():
+            if held_bytes >= TAKE_MESSAGES_MAX_BYTES:
+                end, self.position = index, sequences[index]
+                break
+            if message := self._ring.message(sequences[index]):
+                messages[sequences[index]] = message
+                held_bytes += len(message)
+            else:
+                gone.append(index)
+        kept = np.delete(np.arange(end), gone)
+        return Slice(take(rows, kept), numbers[kept].tolist(), messages, lost + len(gone))
+
+    def rewind(self, events: int) -> None:
+        """Move back so that the next `events` selected events are the last ones before `position`.
 
         Without that many the position becomes the oldest event. Loss notices are not counted.
         """
@@ -117,10 +149,10 @@ class Cursor:
         while end > self._ring.oldest:
             start = max(self._ring.oldest, end - SCAN_ROWS_MAX)
             for first, rows in reversed(list(self._ring.spans(start, end))):
-                found = np.flatnonzero(self._mask(rows) & (rows["kind"] == Kind.FLOW))
-                if len(found) >= flows:
-                    self.position = first + int(found[-flows])
+                found = np.flatnonzero(self._mask(rows) & (rows["kind"] != Kind.LOST))
+                if len(found) >= events:
+                    self.position = first + int(found[-events])
                     return
-                flows -= len(found)
+                events -= len(found)
             end = start
         self.position = self._ring.oldest

@@ -1,18 +1,20 @@
-"""palomard put together: source, agent, ring and gRPC server, for as long as it runs."""
+"""palomard put together: sources, agent, ring and servers, for as long as it runs."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import signal
+import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import structlog
 
 from palomar_bpf.settings import CaptureSettings
-from palomar_server.address import parse_address
 from palomar_server.agent import Agent
+from palomar_server.cilium import CiliumSource
+from palomar_server.decode.options import DecodeOptions, Redaction
 from palomar_server.encode import FlowEncoder
 from palomar_server.endpoints import EndpointTable
 from palomar_server.event_file import EventFileWriter
@@ -22,7 +24,7 @@ from palomar_server.hooks import Hooks
 from palomar_server.inventory import load_inventory
 from palomar_server.live import LiveSource
 from palomar_server.local_endpoints import LocalEndpoints
-from palomar_server.names import Names, Service
+from palomar_server.monitor_socket import MonitorServer
 from palomar_server.observer import Observer
 from palomar_server.pipeline import Pipeline
 from palomar_server.replay import ReplaySource
@@ -32,16 +34,18 @@ from palomar_server.surroundings import Surroundings
 from palomar_server.waker import Waker
 
 if TYPE_CHECKING:
-    from palomar_server.inventory import Inventory
     from palomar_server.settings import Settings
+    from palomar_server.source import Source
 
 log = structlog.get_logger(__name__)
 
 _NS_PER_S = 1_000_000_000
-_LIVE_ONLY = frozenset(CaptureSettings.__dataclass_fields__) | {
-    *("interface", "netns_directory", "netns_namespace", "cluster_name", "node_name"),
+_KERNEL_ONLY = frozenset(CaptureSettings.__dataclass_fields__) | {
+    *("interface", "netns_directory", "netns_namespace"),
 }
-"""Settings that only live capture heeds: a recording has its own answers."""
+"""Settings that only capture from the kernel heeds."""
+_NOT_FOR_REPLAY = _KERNEL_ONLY | {"capture", "cluster_name", "node_name"}
+"""Settings to which a recording has its own answers."""
 
 
 def capture_settings(settings: Settings) -> CaptureSettings:
@@ -77,18 +81,19 @@ def _capture_settings(settings: Settings) -> CaptureSettings:
     )
 
 
-def inventory_names(inventory: Inventory | None) -> Names:
-    """DNS names and services of the inventory, by address."""
-    if inventory is None:
-        return Names()
-    return Names(
-        {parse_address(ip): names for ip, names in inventory.names.items()},
-        {
-            (parse_address(ip), port): Service(service.name, service.namespace)
-            for service in inventory.services
-            for ip in service.ips
-            for port in service.ports or (0,)
-        },
+def decode_options(settings: Settings) -> DecodeOptions:
+    """The part of the settings that is the decoder's."""
+    redact = Redaction(
+        http_query=settings.redact_http_query,
+        http_user_info=settings.redact_http_user_info,
+        kafka_api_key=settings.redact_kafka_api_key,
+        allow_headers=frozenset(settings.redact_http_headers_allow),
+        deny_headers=frozenset(settings.redact_http_headers_deny),
+    )
+    return DecodeOptions(
+        skip_unknown_cgroup_ids=settings.skip_unknown_cgroup_ids,
+        ip_tracing_option_type=settings.ip_tracing_option_type,
+        redact=redact if settings.redact else None,
     )
 
 
@@ -111,49 +116,58 @@ class Daemon:
             if settings.inventory
             else None
         )
-        node_name = f"{settings.cluster_name}/{settings.node_name}"
-        self._source = self._make_source(inventory, node_name)
+        self._node_name = f"{settings.cluster_name}/{settings.node_name}"
+        self._local_endpoints = LocalEndpoints(
+            inventory,
+            cluster_name=settings.cluster_name,
+            namespace=settings.netns_namespace,
+        )
+        self._live = self._make_live() if settings.live else None
+        self._replay = (
+            ReplaySource(settings.replay, settings.speed) if settings.replay is not None else None
+        )
+        self._sources = self._name_sources()
         endpoints = EndpointTable(
             rows_max=settings.endpoints_max, grace_ns=int(settings.endpoint_grace_s * _NS_PER_S)
         )
-        symbol = self._source.symbol if isinstance(self._source, LiveSource) else None
-        self._surroundings = Surroundings(endpoints, symbol)
-        if inventory is not None and settings.replay is not None:
-            # Names for what the recording has none for.
-            self._surroundings.apply(self._local_endpoints(inventory).initial())
-        self._ring = Ring(settings.ring_capacity)
-        self._encoder = FlowEncoder(self._surroundings, inventory_names(inventory), node_name)
+        self._surroundings = Surroundings(endpoints, self._live.symbol if self._live else None)
+        self._ring = Ring(settings.ring_capacity, settings.ring_messages_max_bytes)
+        self._encoder = FlowEncoder(
+            self._surroundings, self._node_name, tuple(sorted(settings.node_labels))
+        )
         self._hooks = Hooks()
         self._hooks.load(settings.hooks)
 
-    def _make_source(
-        self, inventory: Inventory | None, node_name: str
-    ) -> LiveSource | ReplaySource:
-        settings = self._settings
-        if settings.replay is not None:
-            if idle := sorted(settings.model_fields_set & _LIVE_ONLY):
-                log.warning("settings without effect on a replay", settings=idle)
-            return ReplaySource(settings.replay, settings.speed)
-        if not settings.live:
-            raise SettingsError(
-                "nothing to observe: --no-live needs a recording, give --replay FILE"
-            )
+    def _make_live(self) -> LiveSource:
         return LiveSource(
-            capture_settings(settings),
-            self._local_endpoints(inventory),
-            netns_directory=settings.netns_directory,
-            node_name=node_name,
+            capture_settings(self._settings),
+            self._local_endpoints,
+            netns_directory=self._settings.netns_directory,
+            node_name=self._node_name,
         )
 
-    def _local_endpoints(self, inventory: Inventory | None) -> LocalEndpoints:
-        return LocalEndpoints(
-            inventory,
-            cluster_name=self._settings.cluster_name,
-            namespace=self._settings.netns_namespace,
-        )
+    def _name_sources(self) -> dict[str, Source]:
+        """All sources by their names in the log."""
+        settings = self._settings
+        sources: dict[str, Source] = {}
+        if self._live is not None:
+            sources["live"] = self._live
+        if settings.cilium_socket is not None:
+            sources["cilium"] = CiliumSource(settings.cilium_socket)
+        if self._replay is not None:
+            sources["replay"] = self._replay
+        if not sources:
+            raise SettingsError(
+                "nothing to observe: --no-live needs another source, give --cilium-socket PATH or "
+                "--replay FILE"
+            )
+        unheeded = _KERNEL_ONLY if self._replay is None else _NOT_FOR_REPLAY
+        if self._live is None and (idle := sorted(settings.model_fields_set & unheeded)):
+            log.warning("settings without effect on the source", source=[*sources], settings=idle)
+        return sources
 
     async def run(self) -> None:
-        """Serve until SIGINT or SIGTERM, or until the live source fails.
+        """Serve until SIGINT or SIGTERM, or until the last source fails.
 
         A replay that has ended leaves the daemon serving what it played.
 
@@ -166,10 +180,22 @@ class Daemon:
         loop = asyncio.get_running_loop()
         stopping: asyncio.Future[None] = loop.create_future()
         waker = Waker(loop)
-        observer = self._observer(waker)
         pipeline = Pipeline(
-            self._surroundings, self._hooks, self._encoder, self._ring, waker.notify
+            self._surroundings,
+            self._hooks,
+            self._encoder,
+            self._ring,
+            waker.notify,
+            options=decode_options(self._settings),
         )
+        agent = Agent(
+            self._sources,
+            self._surroundings,
+            pipeline,
+            self._ring,
+            on_end=lambda error: self._sources_ended(error, loop, stopping),
+        )
+        observer = self._observer(waker, agent)
         async with contextlib.AsyncExitStack() as resources:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, _stop, stopping)
@@ -183,30 +209,67 @@ class Daemon:
             # The socket's lock first: a second daemon must not touch the kernel.
             server.take_lock()
             resources.push_async_callback(server.stop, self._settings.shutdown_grace_s)
-            # Off the loop: closing talks netlink, which has a loop of its own.
-            resources.push_async_callback(asyncio.to_thread, self._source.close)
-            if isinstance(self._source, LiveSource):
-                await asyncio.to_thread(self._source.open)
+            await self._open_sources(resources)
             event_file = self._open_event_file(resources)
-            agent = Agent(
-                self._source,
-                self._surroundings,
-                pipeline,
-                self._ring,
-                event_file=event_file,
-                on_end=lambda error: self._source_ended(error, loop, stopping),
-            )
-            agent.start()
+            monitor = self._monitor(agent)
+            resources.callback(self._log_end, pipeline, event_file, monitor)
+            self._start_agent(agent, event_file)
             resources.push_async_callback(asyncio.to_thread, agent.stop)
+            if monitor is not None:
+                resources.push_async_callback(asyncio.to_thread, monitor.close)
+                monitor.start()
             await server.start()
-            log.info("serving", socket=str(self._settings.socket), port=server.port)
+            log.info(
+                "serving",
+                socket=str(self._settings.socket),
+                port=server.port,
+                monitor=str(self._settings.monitor_socket) if monitor is not None else None,
+                sources=[*self._sources],
+            )
             try:
                 await stopping
             finally:
                 observer.stop()
-                self._log_end(pipeline, event_file)
 
-    def _observer(self, waker: Waker) -> Observer:
+    async def _open_sources(self, resources: contextlib.AsyncExitStack) -> None:
+        """Open what takes long, and have all sources closed at the end.
+
+        Off the loop: live capture talks netlink, which has a loop of its own.
+        """
+        for source in self._sources.values():
+            resources.push_async_callback(asyncio.to_thread, source.close)
+        if self._live is not None:
+            await asyncio.to_thread(self._live.open)
+
+    def _start_agent(self, agent: Agent, event_file: EventFileWriter | None) -> None:
+        if event_file is not None:
+            agent.record(event_file)
+        if self._settings.capture == "always":
+            # The ring wants all events, whether or not somebody follows.
+            agent.acquire()
+        if self._live is None:
+            # Names for what the source has none for.
+            agent.take(self._local_endpoints.initial())
+        if self._replay is None:
+            agent.take({"node_name": self._node_name, "started_ns": time.time_ns()})
+        agent.start()
+
+    def _monitor(self, agent: Agent) -> MonitorServer | None:
+        settings = self._settings
+        if not settings.monitor_clients_max:
+            return None
+        server = MonitorServer(
+            settings.monitor_socket,
+            mode=settings.monitor_socket_mode,
+            clients_max=settings.monitor_clients_max,
+            queue_events=settings.monitor_queue_events,
+            queue_bytes=settings.monitor_queue_bytes,
+            on_first_client=lambda: agent.add_listener(server),
+            on_last_client=lambda: agent.remove_listener(server),
+        )
+        return server
+
+    def _observer(self, waker: Waker, agent: Agent) -> Observer:
         settings = self._settings
         return Observer(
             self._ring,
@@ -216,38 +279,42 @@ class Daemon:
             lost_event_interval_s=settings.lost_event_interval_s,
             streams_max=settings.streams_max,
             filter_limits=FilterLimits(settings.filters_max, settings.filter_values_max),
+            audience=agent,
         )
 
-    def _source_ended(
+    def _sources_ended(
         self,
         error: Exception | None,
         loop: asyncio.AbstractEventLoop,
         stopping: asyncio.Future[None],
     ) -> None:
-        """The source has no more to give; on the agent's thread. With an error the daemon ends."""
-        if isinstance(self._source, ReplaySource) and self._source.truncated:
+        """No source has more to give; on an agent's thread. With an error the daemon ends."""
+        if self._replay is not None and self._replay.truncated:
             log.warning("the recording ends in the middle of an event; all before it was played")
         log.info("source ended")
         if error is not None:
             loop.call_soon_threadsafe(_fail, stopping, error)
 
-    def _log_end(self, pipeline: Pipeline, event_file: EventFileWriter | None) -> None:
-        """Account for every event of this run."""
+    def _log_end(
+        self,
+        pipeline: Pipeline,
+        event_file: EventFileWriter | None,
+        monitor: MonitorServer | None,
+    ) -> None:
+        """Account for every event of this run, when no more can come."""
         malformed: Counter[str] = Counter()
         for (kind, reason), events in pipeline.malformed.items():
             malformed[f"type {kind}: {reason.name}"] = events
         log.info(
-            "stopping",
+            "stopped",
             flows=self._ring.flows_seen,
             lost={kind.value: events for kind, events in pipeline.lost.items()},
             malformed=dict(malformed),
-            refused={
-                "endpoints": self._surroundings.endpoints.refused,
-                "interfaces": self._surroundings.interfaces.refused,
-                "drop sites": self._surroundings.drop_sites.refused,
-            },
+            refused=self._surroundings.refused,
+            messages_dropped=self._ring.messages_dropped,
             hook_errors=self._hooks.errors(),
             not_recorded=event_file.events_lost if event_file is not None else 0,
+            not_monitored=monitor.events_lost if monitor is not None else 0,
         )
 
     def _open_event_file(self, resources: contextlib.AsyncExitStack) -> EventFileWriter | None:

@@ -7,7 +7,8 @@ and the body; all numbers are little-endian:
 - 1 CONTEXT: a JSON object (its keys: `surroundings`).
 - 2 BATCH: u64 received_ns, u32 n, u32 payload bytes, n u32 lengths, n u16 CPUs, and the payloads
   back to back.
-- 3 LOSS: a JSON list of {"kind", "cpu", "events"}: the losses of the BATCH right behind it.
+- 3 LOSS: a JSON list of {"kind", "cpu", "events", "first_ns"}, the last left out where it is 0: the
+  losses of the BATCH right behind it.
 
 JSON is UTF-8 (RFC 8259). The last byte but one of the magic is the version of all this.
 """
@@ -96,7 +97,10 @@ def encode_batch(batch: PayloadBatch) -> Buffers:
 def _encode_losses(losses: tuple[Loss, ...]) -> Buffers:
     if not losses:
         return []
-    items = [{"kind": loss.kind.value, "cpu": loss.cpu, "events": loss.events} for loss in losses]
+    items = []
+    for loss in losses:
+        item = {"kind": loss.kind.value, "cpu": loss.cpu, "events": loss.events}
+        items.append({**item, "first_ns": loss.first_ns} if loss.first_ns else item)
     body = json.dumps(items, separators=(",", ":")).encode("ascii")
     return [FRAME.pack(FrameKind.LOSS, len(body)), body]
 
@@ -211,10 +215,11 @@ def decode_losses(body: bytes) -> tuple[Loss, ...]:
                 kind=LossKind(item["kind"]),
                 cpu=_number(item["cpu"], 0, _CPU_MAX),
                 events=_number(item["events"], 1, _INT64_MAX),
+                first_ns=_number(item.get("first_ns", 0), 0, _INT64_MAX),
             )
             for item in items
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise FrameError(f"losses are not understood: {error}") from error
     if not losses:
         raise FrameError("a frame of losses holds none")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import fcntl
 import os
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import grpc
+from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
@@ -23,10 +24,12 @@ from palomar_server.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
     from pathlib import Path
 
     from palomar_server.observer import Observer
+
+    _Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 HUBBLE_API_VERSION = "1.19.4"
 """The Hubble release whose API is served; its CLI warns about servers older than itself."""
@@ -39,6 +42,7 @@ _HEALTH_SERVICES = ("", "observer.Observer", "hubble.server.Observer")
 
 _VERSION_HEADER = (("hubble-server-version", f"{HUBBLE_API_VERSION}+palomar.{__version__}"),)
 
+_RequestT = TypeVar("_RequestT", bound=Message)
 
 _STATUS = {
     InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
@@ -64,33 +68,39 @@ def _bind(server: grpc.aio.Server, address: str) -> int:
         raise OSError(f"cannot listen on {address}: {error}") from error
 
 
+def _streaming(
+    answer: Callable[[_RequestT], AsyncGenerator[bytes, None]], request_type: type[_RequestT]
+) -> grpc.RpcMethodHandler[_RequestT, bytes]:
+    """A handler of a stream; a request that is not served ends with the status of its error."""
+
+    # gRPC asks for a function that is an async generator itself.
+    async def serve(request: _RequestT, context: _Context) -> AsyncIterator[bytes]:
+        await context.send_initial_metadata(_VERSION_HEADER)
+        try:
+            # Closed at once, not when it is collected, where the client goes away in the middle.
+            async with aclosing(answer(request)) as responses:
+                async for response in responses:
+                    yield response
+        except RequestError as error:
+            await context.abort(status_of(error), str(error))
+
+    return grpc.unary_stream_rpc_method_handler(serve, request_deserializer=request_type.FromString)
+
+
 class ObserverService:
     """Binds an `Observer` to gRPC.
 
-    GetFlows yields ready-made bytes, so the handlers are built by hand and not from the servicer
+    Streams yield ready-made bytes, so the handlers are built by hand and not from the servicer
     base class. Methods of the service that are not here answer UNIMPLEMENTED.
     """
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
 
-    async def get_flows(
-        self, request: observer_pb2.GetFlowsRequest, context: grpc.aio.ServicerContext[Any, Any]
-    ) -> AsyncIterator[bytes]:
-        """GetFlows; a request that is not served ends with the status of its error."""
-        await context.send_initial_metadata(_VERSION_HEADER)
-        try:
-            # Closed at once, not when it is collected, where the client goes away in the middle.
-            async with aclosing(self._observer.get_flows(request)) as responses:
-                async for response in responses:
-                    yield response
-        except RequestError as error:
-            await context.abort(status_of(error), str(error))
-
     async def server_status(
         self,
         _request: observer_pb2.ServerStatusRequest,
-        context: grpc.aio.ServicerContext[Any, Any],
+        context: _Context,
     ) -> observer_pb2.ServerStatusResponse:
         """ServerStatus."""
         await context.send_initial_metadata(_VERSION_HEADER)
@@ -98,12 +108,16 @@ class ObserverService:
 
     def handler(self) -> grpc.GenericRpcHandler:
         """The handlers by method name."""
+        observer = self._observer
         return grpc.method_handlers_generic_handler(
             "observer.Observer",
             {
-                "GetFlows": grpc.unary_stream_rpc_method_handler(
-                    self.get_flows,
-                    request_deserializer=observer_pb2.GetFlowsRequest.FromString,
+                "GetFlows": _streaming(observer.get_flows, observer_pb2.GetFlowsRequest),
+                "GetAgentEvents": _streaming(
+                    observer.get_agent_events, observer_pb2.GetAgentEventsRequest
+                ),
+                "GetDebugEvents": _streaming(
+                    observer.get_debug_events, observer_pb2.GetDebugEventsRequest
                 ),
                 "ServerStatus": grpc.unary_unary_rpc_method_handler(
                     self.server_status,

@@ -119,6 +119,14 @@ class LiveSource:
         """Make `read` return."""
         self.capture.wake()
 
+    def pause(self) -> None:
+        """Detach from the kernel, and go on following the node; see `Pausable`."""
+        self.capture.pause()
+
+    def resume(self) -> None:
+        """Attach again."""
+        self.capture.resume()
+
     def close(self) -> None:
         """Detach from the kernel and stop following."""
         self._open = False

@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from palomar_server.endpoints import IDENTITY_HOST
+from palomar_server.names import ANY_ENDPOINT, ANY_PORT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -55,6 +56,8 @@ class LocalEndpoints:
         self._identities: dict[tuple[str, ...], int] = {}
         self._free_identities = itertools.count(_IDENTITY_FIRST)
         self._ids: dict[str, int] = {}
+        self._told: dict[str, InventoryPod | None] = {}
+        """By namespace name the pod it was told to be; None: one by its own name."""
 
     def initial(self) -> Context:
         """Everything in the inventory."""
@@ -70,7 +73,7 @@ class LocalEndpoints:
                 "labels": list(labels),
                 "identity": self._identity(cidr.identity, labels),
             }
-        return {"endpoints": changes}
+        return {"endpoints": changes, **_names(self._inventory)}
 
     def host(self, addresses: Iterable[str]) -> Context:
         """This node itself, by its own addresses."""
@@ -96,9 +99,13 @@ class LocalEndpoints:
         """A namespace came or changed."""
         endpoint_id = self.endpoint_id(state)
         pod = next((self._pods[ip] for ip in state.addresses if ip in self._pods), None)
+        # Its addresses may come after it, and with them the pod that it is.
+        moved = state.name in self._told and self._told[state.name] is not pod
+        changes = self._retract(state) if moved else {}
+        self._told[state.name] = pod
         if pod is not None:
             addresses = sorted({*pod.ips, *state.addresses})
-            return {"endpoints": {_pod_key(pod): self._pod(pod, addresses, endpoint_id)}}
+            return {"endpoints": {**changes, _pod_key(pod): self._pod(pod, addresses, endpoint_id)}}
         labels = self._labels(state)
         endpoint = {
             "at_ns": self._clock_ns(),
@@ -110,17 +117,21 @@ class LocalEndpoints:
             "cluster_name": self._cluster_name,
             "labels": list(labels),
         }
-        return {"endpoints": {f"netns:{state.name}": endpoint}}
+        return {"endpoints": {**changes, _netns_key(state): endpoint}}
 
     def went(self, state: NamespaceState) -> Context:
         """A namespace went. Its id is free for another one."""
         self._ids.pop(state.name, None)
         self._identities.pop(self._labels(state), None)
-        pod = next((self._pods[ip] for ip in state.addresses if ip in self._pods), None)
+        return {"endpoints": self._retract(state)}
+
+    def _retract(self, state: NamespaceState) -> dict[str, Any]:
+        """Take back what was told of a namespace."""
+        pod = self._told.pop(state.name, None)
         if pod is not None:
             # The inventory still says that it exists, somewhere.
-            return {"endpoints": {_pod_key(pod): self._pod(pod, pod.ips, 0)}}
-        return {"endpoints": {f"netns:{state.name}": {"removed_ns": self._clock_ns()}}}
+            return {_pod_key(pod): self._pod(pod, pod.ips, 0)}
+        return {_netns_key(state): {"removed_ns": self._clock_ns()}}
 
     def _labels(self, state: NamespaceState) -> tuple[str, ...]:
         return (
@@ -153,3 +164,19 @@ class LocalEndpoints:
 
 def _pod_key(pod: InventoryPod) -> str:
     return f"pod:{pod.namespace}/{pod.name}"
+
+
+def _netns_key(state: NamespaceState) -> str:
+    return f"netns:{state.name}"
+
+
+def _names(inventory: Inventory) -> Context:
+    """Services, and DNS names that hold for everybody."""
+    services: dict[str, dict[str, Any]] = {}
+    for service in inventory.services:
+        told = {"name": service.name, "namespace": service.namespace}
+        for ip in service.ips:
+            ports = services.setdefault(ip, {})
+            ports.update({str(port): told for port in service.ports or (ANY_PORT,)})
+    dns_names = {ip: list(names) for ip, names in inventory.names.items()}
+    return {"services": services, "dns_names": {str(ANY_ENDPOINT): dns_names}}

@@ -1,10 +1,14 @@
-"""The observer.Observer service: GetFlows and ServerStatus on the ring."""
+"""The observer.Observer service on the ring: three streams of one kind, and ServerStatus.
+
+GetFlows, GetAgentEvents and GetDebugEvents differ in what they select and how it is encoded, which
+is what a `_Feed` says; where to start, when to stop, waiting and losses are the same code.
+"""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
@@ -14,6 +18,7 @@ from palomar_server import __version__
 from palomar_server.cursor import Cursor
 from palomar_server.errors import Exhausted, InvalidRequest, Stopping
 from palomar_server.filters.compiled import CompiledFilter, FilterLimits
+from palomar_server.selection import FlowSelection, KindSelection
 from palomar_server.table import Kind
 
 if TYPE_CHECKING:
@@ -21,10 +26,18 @@ if TYPE_CHECKING:
 
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    from palomar_server.encode import FlowEncoder, ResponseEncoder
+    from palomar_server.cursor import Slice
+    from palomar_server.encode import FlowEncoder
     from palomar_server.ring import Ring
+    from palomar_server.selection import Selection
     from palomar_server.surroundings import Surroundings
     from palomar_server.waker import Waker
+
+    _Request: TypeAlias = (
+        observer_pb2.GetFlowsRequest
+        | observer_pb2.GetAgentEventsRequest
+        | observer_pb2.GetDebugEventsRequest
+    )
 
 _NS_PER_S = 1_000_000_000
 _RATE_WINDOW_NS = 60 * _NS_PER_S
@@ -66,7 +79,33 @@ class RingLoss:
         return event.SerializeToString()
 
 
-def _time_range(request: observer_pb2.GetFlowsRequest) -> tuple[int | None, int | None]:
+class Audience(Protocol):
+    """Is told who follows, so that events need be captured only while somebody does.
+
+    Called on the loop's thread, which must not wait.
+    """
+
+    def acquire(self) -> None:
+        """One more stream follows."""
+
+    def release(self) -> None:
+        """One stream that followed has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Feed:
+    """What a stream delivers."""
+
+    kind: Kind
+    """What it is about: what a request's `number` counts."""
+    selection: Selection
+    encode: Callable[[Slice], Iterator[tuple[Kind, bytes]]]
+    """Kind and serialised response of each row."""
+    tells_losses: bool
+    """Whether its responses have room for a loss notice."""
+
+
+def _time_range(request: _Request) -> tuple[int | None, int | None]:
     """(since, until) in UTC ns within what a time column holds."""
     since = _clamped_ns(request.since) if request.HasField("since") else None
     until = _clamped_ns(request.until) if request.HasField("until") else None
@@ -87,8 +126,9 @@ class Observer:
         surroundings: what filters look into.
         waker: tells followers of new events.
         lost_event_interval_s: at most one notice per stream in this time.
-        streams_max: GetFlows streams served at once.
+        streams_max: streams served at once.
         filter_limits: what the filters of a request may cost.
+        audience: is told of streams that follow.
         clock_ns: UTC ns.
     """
 
@@ -102,6 +142,7 @@ class Observer:
         lost_event_interval_s: float = 1.0,
         streams_max: int = 256,
         filter_limits: FilterLimits | None = None,
+        audience: Audience | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._ring = ring
@@ -113,11 +154,12 @@ class Observer:
         self._clock_ns = clock_ns
         self._started_ns = clock_ns()
         self._filter_limits = filter_limits or FilterLimits()
+        self._audience = audience
         self._stopping = False
         self.streams = 0
-        """GetFlows streams being served."""
+        """Streams being served."""
 
-    async def get_flows(self, request: observer_pb2.GetFlowsRequest) -> AsyncGenerator[bytes, None]:
+    def get_flows(self, request: observer_pb2.GetFlowsRequest) -> AsyncGenerator[bytes, None]:
         """Serve GetFlows; whoever does not read to the end closes the generator.
 
         Yields:
@@ -127,52 +169,96 @@ class Observer:
             RequestError: before the first response, where the request cannot be served.
             Stopping: while following, when the server ends.
         """
+        return self._serve(request, lambda: self._flow_feed(request))
+
+    def get_agent_events(
+        self, request: observer_pb2.GetAgentEventsRequest
+    ) -> AsyncGenerator[bytes, None]:
+        """Serve GetAgentEvents, otherwise like `get_flows`; losses have no place in its responses.
+
+        Yields:
+            Serialised GetAgentEventsResponse messages.
+        """
+        return self._serve(request, lambda: self._event_feed(Kind.AGENT))
+
+    def get_debug_events(
+        self, request: observer_pb2.GetDebugEventsRequest
+    ) -> AsyncGenerator[bytes, None]:
+        """Serve GetDebugEvents, otherwise like `get_flows`; losses have no place in its responses.
+
+        Yields:
+            Serialised GetDebugEventsResponse messages.
+        """
+        return self._serve(request, lambda: self._event_feed(Kind.DEBUG))
+
+    def _flow_feed(self, request: observer_pb2.GetFlowsRequest) -> _Feed:
+        matching = CompiledFilter(
+            request.whitelist, request.blacklist, self._surroundings, self._filter_limits
+        )
+        mask = request.field_mask if request.HasField("field_mask") else None
+        if mask is not None and not mask.IsValidForDescriptor(flow_pb2.Flow.DESCRIPTOR):
+            raise InvalidRequest("field_mask", list(mask.paths), "has a path that Flow lacks")
+        responses = self._encoder.responses(mask)
+        return _Feed(
+            Kind.FLOW,
+            FlowSelection(matching),
+            lambda found: responses.encode(found.rows, found.sequences, found.messages.__getitem__),
+            tells_losses=True,
+        )
+
+    def _event_feed(self, kind: Kind) -> _Feed:
+        def encode(found: Slice) -> Iterator[tuple[Kind, bytes]]:
+            for sequence, time_ns in zip(
+                found.sequences, found.rows["time_ns"].tolist(), strict=True
+            ):
+                yield kind, self._encoder.event_response(found.messages[sequence], time_ns)
+
+        return _Feed(kind, KindSelection(kind), encode, tells_losses=False)
+
+    async def _serve(
+        self, request: _Request, make_feed: Callable[[], _Feed]
+    ) -> AsyncGenerator[bytes, None]:
         if self._stopping:
             raise Stopping
         # Before anything that costs time.
         if self.streams >= self._streams_max:
             raise Exhausted(f"{self._streams_max} streams are open, which is streams_max")
-        cursor = self._cursor(request)
-        mask = request.field_mask if request.HasField("field_mask") else None
-        if mask is not None and not mask.IsValidForDescriptor(flow_pb2.Flow.DESCRIPTOR):
-            raise InvalidRequest("field_mask", list(mask.paths), "has a path that Flow lacks")
+        if request.first and request.follow:
+            raise InvalidRequest("first", "true", "cannot be specified with follow")
+        feed = make_feed()
+        cursor = self._cursor(request, feed.selection)
+        audience = self._audience if request.follow else None
         self.streams += 1
+        if audience is not None:
+            audience.acquire()
         try:
-            async for response in self._stream(request, cursor, self._encoder.responses(mask)):
+            async for response in self._stream(request, cursor, feed):
                 yield response
         finally:
             self.streams -= 1
+            if audience is not None:
+                audience.release()
 
-    def _cursor(self, request: observer_pb2.GetFlowsRequest) -> Cursor:
+    def _cursor(self, request: _Request, selection: Selection) -> Cursor:
         """Where to start, after Hubble's rules: `since` decides, else `first`, else look back."""
-        if request.first and request.follow:
-            raise InvalidRequest("first", "true", "cannot be specified with follow")
         since, until = _time_range(request)
-        selected = CompiledFilter(
-            request.whitelist, request.blacklist, self._surroundings, self._filter_limits
-        )
-        cursor = Cursor(self._ring, selected, self._ring.next, since_ns=since, until_ns=until)
+        cursor = Cursor(self._ring, selection, self._ring.next, since_ns=since, until_ns=until)
         if request.first or since is not None or (not request.number and not request.follow):
             cursor.position = self._ring.oldest
         elif request.number:
             cursor.rewind(request.number)
         return cursor
 
-    async def _stream(
-        self,
-        request: observer_pb2.GetFlowsRequest,
-        cursor: Cursor,
-        responses: ResponseEncoder,
-    ) -> AsyncIterator[bytes]:
+    async def _stream(self, request: _Request, cursor: Cursor, feed: _Feed) -> AsyncIterator[bytes]:
         end = self._ring.next
         # While following, `number` only says how far to look back.
         left = request.number if request.number and not request.follow else None
         loss = RingLoss(self._lost_event_interval_ns)
         until = _time_range(request)[1]
         while True:
-            for kind, response in self._drain(cursor, end, loss, responses):
+            for kind, response in self._drain(cursor, end, loss, feed):
                 yield response
-                if left is not None and kind == Kind.FLOW:
+                if left is not None and kind == feed.kind:
                     left -= 1
                     if not left:
                         break
@@ -188,7 +274,7 @@ class Observer:
             yield self._lost(loss)[1]
 
     def _drain(
-        self, cursor: Cursor, end: int, loss: RingLoss, responses: ResponseEncoder
+        self, cursor: Cursor, end: int, loss: RingLoss, feed: _Feed
     ) -> Iterator[tuple[Kind, bytes]]:
         """Everything selected up to `end`, with a loss notice in front when one is due.
 
@@ -197,13 +283,13 @@ class Observer:
         """
         while True:
             found = cursor.read(end) if cursor.position < end else None
-            if found is not None and found.lost:
+            if found is not None and found.lost and feed.tells_losses:
                 loss.add(found.lost, self._clock_ns())
             if loss.due(self._clock_ns()):
                 yield self._lost(loss)
             if found is None:
                 return
-            yield from responses.encode(found.rows, found.sequences, self._ring.message)
+            yield from feed.encode(found)
 
     def _lost(self, loss: RingLoss) -> tuple[Kind, bytes]:
         now_ns = self._clock_ns()

@@ -7,6 +7,9 @@ A sequence number counts every event ever written and never repeats; row `sequen
 it while `oldest <= sequence < next`. The writer first moves `oldest` past the rows it is about to
 overwrite, then writes, then moves `next`: whoever copies rows and then finds `oldest` still at or
 below them has copied whole rows. The newest row is readable as soon as `next` has moved.
+
+Content that columns have no room for lies beside the rows, up to a number of bytes of its own: one
+row of an HTTP request may bring a thousand times what a row takes.
 """
 
 from __future__ import annotations
@@ -18,11 +21,16 @@ import numpy as np
 from palomar_server.table import FLOW, Kind, opaque
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Sequence
 
     from palomar_server.table import Rows
 
 DEFAULT_CAPACITY = 65_535
+DEFAULT_MESSAGES_MAX_BYTES = 64 << 20
+"""A full ring of messages of 1 KiB, which is about what a request with its headers takes."""
+
+_MESSAGE_OVERHEAD_BYTES = 128
+"""What Python adds to a message: its object, its place in the dictionary and its number there."""
 
 
 class Ring:
@@ -30,16 +38,26 @@ class Ring:
 
     Args:
         capacity: rows held, one less than a power of two as in Hubble.
+        messages_max_bytes: memory for the messages of rows; beyond it the oldest are dropped, while
+            their rows stay.
     """
 
-    def __init__(self, capacity: int = DEFAULT_CAPACITY) -> None:
+    def __init__(
+        self,
+        capacity: int = DEFAULT_CAPACITY,
+        messages_max_bytes: int = DEFAULT_MESSAGES_MAX_BYTES,
+    ) -> None:
         self.capacity = capacity
+        self._messages_max_bytes = messages_max_bytes
         self._rows = np.zeros(capacity, FLOW)
         self._oldest = 0
         self._next = 0
         self._messages: dict[int, bytes] = {}
+        self._messages_bytes = 0
         self.flows_seen = 0
         """Flows ever written; other kinds of events are not counted."""
+        self.messages_dropped = 0
+        """Messages dropped before their rows were overwritten."""
 
     def __len__(self) -> int:
         # While a batch larger than the ring is written, everything there is on its way out.
@@ -60,12 +78,12 @@ class Ring:
         """Time of the oldest event, UTC ns; 0 while the ring is empty. For the writer's thread."""
         return int(self._rows["time_ns"][self._oldest % self.capacity]) if len(self) else 0
 
-    def append(self, rows: Rows, messages: Mapping[int, bytes] | None = None) -> int:
+    def append(self, rows: Rows, messages: Sequence[bytes] = ()) -> int:
         """Write events. For the one writer only.
 
         Args:
             rows: what to write, in order.
-            messages: serialised content of rows that are not flows, by index into `rows`.
+            messages: what the rows' column `message` counts.
 
         Returns:
             The sequence number of the first row.
@@ -83,10 +101,10 @@ class Ring:
         head = min(len(rows), self.capacity - slot)
         target[slot : slot + head] = source[:head]
         target[: len(rows) - head] = source[head:]
-        for index, message in (messages or {}).items():
-            self._messages[first + index] = message
+        if messages:
+            self._keep(rows, start, messages)
         while self._messages and next(iter(self._messages)) < self._oldest:
-            del self._messages[next(iter(self._messages))]
+            self._forget()
         self.flows_seen += flows
         self._next = end
         return first
@@ -104,5 +122,23 @@ class Ring:
             start += count
 
     def message(self, sequence: int) -> bytes:
-        """The serialised content of an event that is not a flow; empty once it is overwritten."""
+        """The message of a row whose column `message` says that there is one; none is empty.
+
+        Empty once the row is overwritten, or where the message had to make room.
+        """
         return self._messages.get(sequence, b"")
+
+    def _keep(self, rows: Rows, start: int, messages: Sequence[bytes]) -> None:
+        numbers = rows["message"]
+        for index in numbers.nonzero()[0].tolist():
+            message = messages[int(numbers[index]) - 1]
+            self._messages[start + index] = message
+            self._messages_bytes += len(message) + _MESSAGE_OVERHEAD_BYTES
+        while self._messages_bytes > self._messages_max_bytes:
+            self.messages_dropped += next(iter(self._messages)) >= self._oldest
+            self._forget()
+
+    def _forget(self) -> None:
+        """Remove the oldest message."""
+        message = self._messages.pop(next(iter(self._messages)))
+        self._messages_bytes -= len(message) + _MESSAGE_OVERHEAD_BYTES

@@ -19,6 +19,8 @@ _PAGES_MAX = 1 << 14
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
 _REASON = re.compile(r"[A-Z][A-Z0-9_]*")
 _REASON_PREFIX = re.compile("^SKB_(DROP_REASON_)?")
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+"""RFC 9110 section 5.1: a field name is a token."""
 _HOOK = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
@@ -116,6 +118,19 @@ def _check_reason(value: str) -> str:
     return name
 
 
+def _check_label(value: str) -> str:
+    key, equals, _ = value.partition("=")
+    if not equals or not key.strip():
+        raise ValueError("must be KEY=VALUE, such as kubernetes.io/arch=amd64")
+    return value
+
+
+def _check_header(value: str) -> str:
+    if not _HEADER.fullmatch(value):
+        raise ValueError("must be the name of an HTTP header, such as X-Api-Key")
+    return value.lower()
+
+
 def _check_hook(value: str) -> str:
     if not _HOOK.fullmatch(value):
         raise ValueError("must be MODULE:OBJECT, such as my_company.audit:hooks")
@@ -145,6 +160,14 @@ DropReasons: TypeAlias = Annotated[
 ]
 """Kernel drop reasons, without the prefix that all of them have."""
 TcpFlags: TypeAlias = Annotated[tuple[TcpFlag, ...], BeforeValidator(_split)]
+Labels: TypeAlias = Annotated[
+    tuple[Annotated[str, AfterValidator(_check_label)], ...], BeforeValidator(_split)
+]
+"""KEY=VALUE each."""
+HeaderNames: TypeAlias = Annotated[
+    tuple[Annotated[str, AfterValidator(_check_header)], ...], BeforeValidator(_split)
+]
+"""Names of HTTP headers, in lower case."""
 HookNames: TypeAlias = Annotated[
     tuple[Annotated[str, AfterValidator(_check_hook)], ...], BeforeValidator(_split)
 ]

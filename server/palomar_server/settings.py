@@ -17,11 +17,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import ErrorDetails
 
 from palomar_bpf.reasons import DEFAULT_IGNORED
+from palomar_server.monitor_socket import CLIENTS_MAX, QUEUE_BYTES_MAX, default_queue_events
+from palomar_server.ring import DEFAULT_MESSAGES_MAX_BYTES
 from palomar_server.setting_types import (
     DropReasons,
     FileMode,
     Globs,
+    HeaderNames,
     HookNames,
+    Labels,
     ListenAddress,
     Name,
     Pages,
@@ -80,6 +84,27 @@ class Settings(BaseModel):
     listen: ListenAddress | None = None
     """HOST:PORT to serve the API on as well; loopback addresses only. Default: none, the socket
     serves local clients and has permissions."""
+    monitor_socket: Path = Field(
+        default_factory=lambda values: values["socket"].with_name("monitor.sock"),
+        json_schema_extra={DEFAULT_TEXT: "monitor.sock beside socket"},
+    )
+    """Unix socket to serve raw events on, by the protocol 1.2 of Cilium's monitor. Default:
+    monitor.sock beside the API's socket, where `palomar monitor` looks; it costs nothing while
+    nobody is connected."""
+    monitor_socket_mode: FileMode = Field(default=0o600, json_schema_extra={DEFAULT_TEXT: "0600"})
+    """Permissions of the monitor socket, octal. Default 0600: its owner only, since raw events hold
+    bytes of packets."""
+    monitor_clients_max: Annotated[int, Field(ge=0, le=4096)] = CLIENTS_MAX
+    """Monitor clients at once; 0 for no monitor socket. Default 32: each may cost a full queue."""
+    monitor_queue_events: Annotated[int, Field(ge=1, le=1 << 24)] = Field(
+        default_factory=default_queue_events,
+        json_schema_extra={DEFAULT_TEXT: "1,024 for each CPU, at most 16,384"},
+    )
+    """Events that may wait for one monitor client; more are lost to it, and it is told how many.
+    Default: 1,024 for each CPU, at most 16,384, as in Cilium."""
+    monitor_queue_bytes: _Count = QUEUE_BYTES_MAX
+    """Bytes of events that may wait for one monitor client, likewise. Default 8 MiB: 16,384 events
+    of 512 bytes."""
     interface: Globs = ()
     """Pattern of names of interfaces to observe; repeatable. Default: none, which stands for all
     veths and the devices of the default route, where pods' and the node's packets pass."""
@@ -93,9 +118,16 @@ class Settings(BaseModel):
     cluster_name: Name = "default"
     """Name of this node's cluster in flows. Default: "default", as in Cilium, which clients leave
     out of node names."""
+    node_labels: Labels = ()
+    """KEY=VALUE of a label of this node, in flows; repeatable. Default: none, since only who runs
+    the node knows them."""
     ring_capacity: RingCapacity = 65_535
     """Events kept for clients, one less than a power of two. Default 65,535: the most there can
     be, some 10 MB, and minutes of a usual node."""
+    ring_messages_max_bytes: _Count = DEFAULT_MESSAGES_MAX_BYTES
+    """Bytes of what rows of the ring have no room for, beside it: records of applications, agent
+    and debug events. More make the oldest go first. Default 64 MiB: each of a full ring's events
+    may have 1 KiB, which few have."""
     record_events: Path | None = None
     """File to record all events in, for replay; must not exist yet. Default: none."""
     record_events_max_bytes: _Count = 1 << 30
@@ -106,11 +138,20 @@ class Settings(BaseModel):
     speed: Speed = "recorded"
     """Pace of the replay: recorded, max, or events per second as in 1000/s. Default: recorded,
     which shows clients what they would have seen."""
+    cilium_socket: Path | None = None
+    """Monitor socket of a Cilium agent to take events from, such as
+    /var/run/cilium/monitor1_2.sock. Default: none, for nodes without Cilium."""
     live: bool = Field(
-        default_factory=lambda values: values.get("replay") is None,
-        json_schema_extra={DEFAULT_TEXT: "yes, unless replay is given"},
+        default_factory=lambda values: not (values.get("replay") or values.get("cilium_socket")),
+        json_schema_extra={DEFAULT_TEXT: "yes, unless replay or cilium_socket is given"},
     )
-    """Capture from the kernel. Default: yes, unless replay is given."""
+    """Capture from the kernel. Default: yes, unless there is another source: Cilium tells of the
+    same packets; where both are wanted, say so."""
+    capture: Literal["always", "on-demand"] = "always"
+    """When to capture, from the kernel and from Cilium: always, or on-demand, only while a request
+    follows, a monitor client is connected, or events are recorded. Default: always, so that clients
+    can look back; on-demand costs nothing for each packet while nobody looks, some 20 ms for each
+    interface when somebody comes, and the directions of connections opened before that."""
     snaplen_bytes: Annotated[int, Field(ge=64, le=60_000)] = 128
     """Bytes of each packet that an event carries. Default 128: room for the headers up to TCP, IP
     options and tags included. Recordings of whole packets need up to 60,000."""
@@ -169,6 +210,27 @@ class Settings(BaseModel):
     endpoint_grace_s: Annotated[float, Field(ge=0, le=3600)] = 60.0
     """Seconds for which an endpoint that is gone still gives its addresses a name. Default 60: a
     connection's last packets come later than the end of its pod."""
+    ip_tracing_option_type: Annotated[int, Field(ge=0, le=255)] = 0
+    """Type of the IPv4 option that carries a trace id (RFC 791); 0: none does. Default 0, as in
+    Cilium."""
+    skip_unknown_cgroup_ids: bool = True
+    """Leave out socket translations of cgroups that belong to no known pod. Default: yes, as in
+    Cilium: those are the node's own processes."""
+    redact: bool = False
+    """Withhold what the other settings of this name say of requests and responses that Cilium's
+    proxy tells. Default: no, as in Hubble; passwords in URLs are withheld in any case."""
+    redact_http_query: bool = False
+    """Withhold the query of URLs. Default: no."""
+    redact_http_user_info: bool = True
+    """Withhold the password of URLs. Default: yes; without, it is shown where redact is on."""
+    redact_http_headers_allow: HeaderNames = ()
+    """HTTP header whose value is shown, where all others' are withheld; repeatable. Default: none,
+    where redact withholds the values of all."""
+    redact_http_headers_deny: HeaderNames = ()
+    """HTTP header whose value is withheld, where all others' are shown; repeatable. Default:
+    none."""
+    redact_kafka_api_key: bool = False
+    """Withhold the API key of Kafka requests. Default: no."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severity that is logged: debug, info, warning, or error. Default: info, a few lines at
     start and end."""
@@ -193,8 +255,16 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
-        if self.live and self.replay is not None:
-            raise ValueError("live and replay: events come from one source, give only one of them")
+        others = [name for name in ("live", "cilium_socket") if getattr(self, name)]
+        if self.replay is not None and others:
+            raise ValueError(
+                f"replay and {' and '.join(others)}: a recording is played alone, leave out either"
+            )
+        if self.redact_http_headers_allow and self.redact_http_headers_deny:
+            raise ValueError(
+                "redact_http_headers_allow and redact_http_headers_deny: the one withholds all "
+                "others, the other shows them, leave out either"
+            )
         for kind in ("trace", "drop"):
             if getattr(self, f"{kind}_rate_per_cpu") and not getattr(self, f"{kind}_burst_per_cpu"):
                 raise ValueError(f"{kind}_burst_per_cpu: 0 beside a rate would let nothing pass")

@@ -1,13 +1,13 @@
-"""Where payloads come from, as the agent sees it: one interface for live capture and replay.
+"""Where payloads come from, as the agent sees it: live capture, Cilium and replay are alike.
 
-The agent calls `Source.read` in a loop on its capture thread. What a payload refers to but does not
-carry comes between the batches, before the first payload that needs it.
+The agent calls `Source.read` in a loop, on a thread of the source's own. What a payload refers to
+but does not carry comes between the batches, before the first payload that needs it.
 """
 
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     from palomar_bpf.batch import PayloadBatch
@@ -45,3 +45,23 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Give everything back; reads return `END` from then on. Not while a read is under way."""
+
+
+@runtime_checkable
+class Pausable(Protocol):
+    """A source that can rest while nobody wants its payloads, at no cost to anybody.
+
+    The agent calls these between reads, on the thread that reads, and never twice in a row; a
+    source begins as if resumed. A source that rests is still read: it gives context as ever, and
+    whatever payloads it took in before it came to rest.
+    """
+
+    def pause(self) -> None:
+        """Rest: nothing runs for a packet any more.
+
+        Raises:
+            CaptureError: the source cannot go on; likewise for `resume`.
+        """
+
+    def resume(self) -> None:
+        """Give payloads again, from those of now on; soon, since somebody waits for them."""

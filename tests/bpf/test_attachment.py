@@ -14,7 +14,7 @@ from pyroute2 import IPRoute
 
 from palomar_bpf import attachment as attachment_module
 from palomar_bpf import bpf_call, clsact
-from palomar_bpf.attachment import attach
+from palomar_bpf.attachment import RawTracepoint, attach
 from palomar_bpf.clsact import EGRESS_NAME, INGRESS_NAME
 from palomar_bpf.errors import BpfError, CaptureError
 from palomar_bpf.links import Link
@@ -268,3 +268,25 @@ def test_half_an_attachment_is_none(
         attach(broken, link, method=method)
     assert tcx_programs(link.ifindex, TCX_INGRESS) == []
     assert not has_clsact(link.ifindex)
+
+
+def test_a_tracepoint_is_left_and_taken_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[tuple[str, int, int]] = []
+
+    def open_one(name: str, prog_fd: int) -> int:
+        fd = os.open("/dev/null", os.O_RDONLY)
+        opened.append((name, prog_fd, fd))
+        return fd
+
+    monkeypatch.setattr(attachment_module, "raw_tracepoint_open", open_one)
+    place = RawTracepoint("kfree_skb", 7)
+    place.detach()
+    for times in (1, 2):
+        place.attach()
+        place.attach()
+        assert len(opened) == times
+        place.detach()
+        place.detach()
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(opened[-1][2])
+    assert {one[:2] for one in opened} == {("kfree_skb", 7)}

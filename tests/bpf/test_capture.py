@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from palomar_bpf import attachment as attachment_module
 from palomar_bpf import capture as capture_module
 from palomar_bpf.attachment import attach
 from palomar_bpf.batch import LossKind
@@ -88,6 +89,8 @@ def test_nothing_works_before_it_is_open() -> None:
         lambda: capture.symbol(1),
         lambda: capture.links,
         capture.statistics,
+        capture.pause,
+        capture.resume,
     ):
         with pytest.raises(CaptureError, match="not open"):
             use()
@@ -209,6 +212,34 @@ def map_lookup_interface(capture: LiveCapture, ifindex: int) -> bytes | None:
 
 
 @pytest.mark.live
+@pytest.mark.parametrize("method", ["tcx", "clsact"])
+def test_a_paused_capture_sees_nothing_until_it_is_resumed(testbed: Testbed, method: str) -> None:
+    near, far = testbed.pods
+    with LiveCapture(on(testbed, drops="all", attach_method=method)) as capture:
+        capture.pause()
+        capture.pause()
+        assert set(capture.statistics().interfaces.values()) == {method}
+        list(batches(capture))
+        before = capture.statistics().events
+        assert near.traffic("ping", far.ipv4) == "ok"
+        near.traffic("udp", far.ipv4, "9")
+        late = testbed.add_pod(f"pt-capture-late-{os.getpid()}")
+        assert eventually(observes(capture, late.interface))
+        # Not even counted: no program ran.
+        assert list(batches(capture)) == []
+        assert capture.statistics().events == before
+
+        capture.resume()
+        capture.resume()
+        index = socket.if_nametoindex(late.interface)
+        assert late.traffic("ping", far.ipv4) == "ok"
+        assert [int(head["ifindex"]) for head in traces(capture)].count(index) >= 2
+        assert capture.statistics().failures == {}
+        testbed.remove_pod(late.name)
+        testbed.pods.remove(late)
+
+
+@pytest.mark.live
 def test_no_interface_at_all_is_fine() -> None:
     with LiveCapture(dataclasses.replace(EVERYTHING, interfaces=("no-such-*",))) as capture:
         assert capture.observed_links == {}
@@ -308,7 +339,7 @@ def test_an_error_while_opening_leaves_nothing(
     def refuse(*_: object) -> int:
         raise CaptureError("made up")
 
-    monkeypatch.setattr(capture_module, "raw_tracepoint_open", refuse)
+    monkeypatch.setattr(attachment_module, "raw_tracepoint_open", refuse)
     threads = threading.active_count()
     capture = LiveCapture(on(testbed, drops="all", attach_method="clsact"))
     with pytest.raises(CaptureError, match="made up"):

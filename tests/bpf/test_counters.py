@@ -27,19 +27,20 @@ def test_nothing_lost_is_nothing_reported(kernel: FakeCounters) -> None:
 
 
 def test_losses_are_reported_once_per_kind_and_cpu(kernel: FakeCounters) -> None:
-    counters = LossCounters(kernel)
+    times_ns = iter(range(100, 1000, 100))
+    counters = LossCounters(kernel, lambda: next(times_ns))
     kernel.counts = [
         [EventCounts(9, 1, 2), EventCounts(9, 0, 4)],
         [EventCounts(9, 10, 20), EventCounts(9, 0, 40)],
     ]
     assert counters.losses() == (
-        Loss(LossKind.PERF_RING, 0, 11),
-        Loss(LossKind.RATE_LIMIT, 0, 22),
-        Loss(LossKind.RATE_LIMIT, 1, 44),
+        Loss(LossKind.PERF_RING, 0, 11, first_ns=100),
+        Loss(LossKind.RATE_LIMIT, 0, 22, first_ns=100),
+        Loss(LossKind.RATE_LIMIT, 1, 44, first_ns=100),
     )
     assert counters.losses() == ()
     kernel.counts[1][1] = EventCounts(9, 3, 40)
-    assert counters.losses() == (Loss(LossKind.PERF_RING, 1, 3),)
+    assert counters.losses() == (Loss(LossKind.PERF_RING, 1, 3, first_ns=300),)
 
 
 def test_totals_are_per_kind_of_event(kernel: FakeCounters) -> None:

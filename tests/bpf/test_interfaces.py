@@ -153,3 +153,45 @@ def test_closing_detaches_from_everything(
     observed.close()
     assert tc.attached == []
     assert kernel.entries == {}
+
+
+def test_while_paused_nothing_is_attached_and_links_are_followed(
+    observed: ObservedInterfaces, kernel: FakeMap, tc: FakeTc
+) -> None:
+    observed.follow({2: ETH0}, {2})
+    observed.pause()
+    observed.pause()
+    assert tc.attached == []
+    assert observed.follow(BOTH, {2, 7})
+    assert tc.attached == []
+    assert observed.observed == BOTH
+    # How it was attached is known for those that were.
+    assert observed.methods == {"eth0": "tcx"}
+    assert set(kernel.entries) == {2, 7}
+    assert observed.resume() is False
+    assert observed.resume() is False
+    assert tc.attached == ["eth0", "veth7"]
+    assert observed.methods == {"eth0": "tcx", "veth7": "tcx"}
+
+
+def test_links_that_go_while_paused_do_not_come_back(
+    observed: ObservedInterfaces, kernel: FakeMap, tc: FakeTc
+) -> None:
+    observed.follow(BOTH, {2, 7})
+    observed.pause()
+    observed.follow({2: ETH0}, {2}, gone=[7])
+    observed.resume()
+    assert tc.attached == ["eth0"]
+    assert set(kernel.entries) == {2}
+
+
+def test_an_interface_that_cannot_be_resumed_is_a_failure(
+    observed: ObservedInterfaces, kernel: FakeMap, tc: FakeTc
+) -> None:
+    observed.follow(BOTH, {2, 7})
+    observed.pause()
+    tc.broken = frozenset({"eth0"})
+    assert observed.resume() is True
+    assert observed.observed == {7: VETH}
+    assert observed.failures == {"eth0": "attaching to eth0: No such device"}
+    assert set(kernel.entries) == {7}

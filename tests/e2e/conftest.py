@@ -73,6 +73,14 @@ class Palomard:
             timeout=DEADLINE_S,
         )
 
+    def start_palomar(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a command that goes on; its user ends it."""
+        return subprocess.Popen(
+            [str(BIN / "palomar"), *arguments, "--server", f"unix:{self.socket}"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
     def responses(self, *arguments: str) -> list[dict[str, Any]]:
         """What `palomar observe` prints as JSON."""
         done = self.palomar("observe", *(arguments or ("--all",)), "-o", "jsonpb")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import json
 import os
 import signal
 import socket
@@ -198,6 +200,32 @@ def test_deleted_pod_keeps_its_name_in_its_flows(
     )
 
 
+def agent_events(daemon: Palomard) -> list[dict[str, Any]]:
+    done = daemon.palomar("observe", "agent-events", "--all", "-o", "jsonpb")
+    return [json.loads(line)["agent_event"] for line in done.stdout.splitlines()]
+
+
+def test_agent_tells_that_it_started_and_which_pods_come_and_go(
+    daemon: Palomard, testbed: Testbed, web: Pod, client: Pod
+) -> None:
+    late = testbed.add_pod(f"plm-late-{os.getpid()}")
+
+    def of(pod_name: str) -> list[tuple[str, str]]:
+        return [
+            (event["type"], event["endpoint_update"]["id"])
+            for event in agent_events(daemon)
+            if event.get("endpoint_update", {}).get("pod_name") == pod_name
+        ]
+
+    assert agent_events(daemon)[0]["type"] == "AGENT_STARTED"
+    for pod in (web, client):
+        assert [kind for kind, _ in of(pod.name)] == ["ENDPOINT_CREATED"]
+    [(kind, endpoint_id)] = eventually(lambda: of(late.name))
+    assert kind == "ENDPOINT_CREATED"
+    testbed.remove_pod(late.name)
+    assert eventually(lambda: of(late.name)[1:]) == [("ENDPOINT_DELETED", endpoint_id)]
+
+
 def links() -> str:
     return subprocess.run(["ip", "link"], capture_output=True, text=True, check=True).stdout
 
@@ -257,6 +285,62 @@ def test_killed_daemon_leaves_nothing_once_restarted_and_stopped(
         assert "clsact" not in qdiscs.stdout
     assert list(Path("/sys/fs/bpf").rglob("*")) == pins
     assert not daemon.socket.exists()
+
+
+def tracepoints(daemon: Palomard) -> int:
+    """How many raw tracepoints the daemon is at."""
+    found = 0
+    for path in Path(f"/proc/{daemon.process.pid}/fdinfo").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found += "raw_tracepoint" in path.read_text()
+    return found
+
+
+@pytest.mark.parametrize("method", ["tcx", "clsact"])
+def test_on_demand_nothing_runs_for_a_packet_until_somebody_follows(
+    palomard: Start, testbed: Testbed, web: Pod, client: Pod, method: str
+) -> None:
+    # Another palomard on this machine may watch all veths.
+    others = programs(web.interface)
+    daemon = palomard(
+        *("--interface", testbed.interface_glob, "--drops", "watched", "--attach-method", method),
+        *("--capture", "on-demand"),
+    )
+
+    def rests() -> bool:
+        return programs(web.interface) == others and tracepoints(daemon) == 0
+
+    def captures() -> bool:
+        return programs(web.interface) == others + 2 and tracepoints(daemon) == 1
+
+    eventually(rests)
+    assert client.traffic("ping", web.ipv4) == "ok"
+    late = testbed.add_pod(f"plm-late-{os.getpid()}")
+    assert daemon.flows("--all", "--protocol", "icmp") == []
+    assert rests()
+
+    follower = daemon.start_palomar("observe", "--follow", "--protocol", "icmp", "-o", "jsonpb")
+    with follower:
+        eventually(captures)
+        eventually(lambda: programs(late.interface) >= 2)
+        assert late.traffic("ping", web.ipv4) == "ok"
+        assert follower.stdout is not None
+        flow = json.loads(follower.stdout.readline())["flow"]
+        # A pod that came while nobody listened is known.
+        assert names(flow) == (late.name, web.name)
+        follower.terminate()
+    eventually(rests)
+
+    with socket.socket(socket.AF_UNIX) as monitor:
+        monitor.connect(str(daemon.socket.with_name("monitor.sock")))
+        eventually(captures)
+        assert client.traffic("ping", web.ipv4) == "ok"
+        assert monitor.recv(1)
+        # One who comes and goes beside it changes nothing.
+        assert daemon.flows("--all", "--protocol", "icmp")
+        assert captures()
+    eventually(rests)
+    assert daemon.stop() == 0
 
 
 @pytest.mark.parametrize("method", ["tcx", "clsact"])

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from palomar_server import cursor as cursor_module
 from palomar_server.cursor import Cursor
-from palomar_server.filters.compiled import CompiledFilter
 from palomar_server.ring import Ring
+from palomar_server.selection import KindSelection
 from palomar_server.table import Kind
 from palomar_server.testing import flow_rows, lost_row
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from palomar_server.table import Mask, Rows
 
 
-class Selected(CompiledFilter):
+class Selected:
     """Rows whose source port is a multiple of a number, and loss notices."""
 
     def __init__(self, every: int = 1, before: Callable[[], object] = lambda: None) -> None:
@@ -93,11 +93,45 @@ def test_times_need_not_be_in_order() -> None:
 
 def test_loss_notices_are_selected_whatever_the_time() -> None:
     ring = Ring(15)
-    ring.append(np.concatenate((lost_row(time_ns=1), flow_rows(1, time_ns=5))), {0: b"x"})
+    ring.append(np.concatenate((lost_row(time_ns=1), flow_rows(1, time_ns=5))), [b"x"])
     cursor = Cursor(ring, Selected(), 0, since_ns=5, until_ns=5)
     assert cursor.read(2).sequences == [0, 1]
     cursor = Cursor(ring, Selected(), 0, since_ns=0, until_ns=0)
     assert cursor.read(2).sequences == [0]
+
+
+def test_messages_come_with_their_rows_and_stay() -> None:
+    ring = Ring(7)
+    ring.append(np.concatenate((flow_rows(1), lost_row(), flow_rows(1, message=2))), [b"l", b"f"])
+    found = Cursor(ring, Selected(), 0).read(3)
+    ring.append(flow_rows(7))
+    assert (found.sequences, found.messages) == ([0, 1, 2], {1: b"l", 2: b"f"})
+
+
+def test_a_row_whose_message_made_room_counts_as_lost() -> None:
+    ring = Ring(7, messages_max_bytes=600)
+    rows = np.concatenate((flow_rows(1), *(flow_rows(1, message=one) for one in (1, 2))))
+    ring.append(rows, [b"a" * 300, b"b" * 300])
+    found = Cursor(ring, Selected(), 0).read(3)
+    assert (found.sequences, found.lost) == ([0, 2], 1)
+    assert found.messages == {2: b"b" * 300}
+    assert len(found.rows) == 2
+    # Only to a reader that asked for it.
+    assert Cursor(ring, KindSelection(Kind.AGENT), 0).read(3).lost == 0
+
+
+def test_long_messages_come_in_several_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cursor_module, "TAKE_MESSAGES_MAX_BYTES", 1000)
+    ring = Ring(15)
+    for _ in range(3):
+        rows = np.concatenate((flow_rows(1), flow_rows(1, message=1), flow_rows(1, message=1)))
+        ring.append(rows, [b"x" * 500])
+    cursor = Cursor(ring, Selected(), 0)
+    reads = [cursor.read(9) for _ in range(3)]
+    assert [found.sequences for found in reads] == [[0, 1, 2, 3], [4, 5, 6], [7, 8]]
+    assert [sorted(found.messages) for found in reads] == [[1, 2], [4, 5], [7, 8]]
+    assert cursor.position == 9
+    assert [found.lost for found in reads] == [0, 0, 0]
 
 
 def test_the_largest_times_of_a_request_can_be_asked_for() -> None:
@@ -204,7 +238,7 @@ def test_rewinding_over_the_wrap_stops_at_the_oldest_row() -> None:
 def test_rewinding_does_not_count_loss_notices() -> None:
     ring = Ring(15)
     for _ in range(3):
-        ring.append(np.concatenate((flow_rows(1), lost_row())), {1: b"x"})
+        ring.append(np.concatenate((flow_rows(1), lost_row())), [b"x"])
     cursor = Cursor(ring, Selected(), ring.next)
     cursor.rewind(2)
     assert cursor.position == 2

@@ -5,23 +5,29 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
+import threading
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import grpc
+import pytest
 
 from palomar_bpf.settings import CaptureSettings
+from palomar_proto.flow.flow_pb2 import AgentEventType
 from palomar_proto.observer import observer_pb2
 from palomar_proto.observer.observer_pb2_grpc import ObserverStub
-from palomar_server.daemon import Daemon, capture_settings, inventory_names
-from palomar_server.inventory import Inventory, InventoryService
+from palomar_server.daemon import Daemon, capture_settings, decode_options
+from palomar_server.monitor_socket import MonitorServer
 from palomar_server.samples import DEMO
-from palomar_server.settings import Settings
+from palomar_server.settings import Settings, SettingsError
+from palomar_server.testing import batch_of, packet, trace_payload
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterable, AsyncIterator
     from pathlib import Path
 
+    from palomar_proto.flow.flow_pb2 import AgentEvent
     from palomar_proto.observer.observer_pb2_grpc import ObserverAsyncStub
     from palomar_server.hooks import FlowBatch
     from palomar_server.table import Mask
@@ -53,11 +59,39 @@ async def summaries(stub: ObserverAsyncStub) -> list[str]:
     ]
 
 
+def test_what_is_withheld_is_chosen_by_settings(tmp_path: Path) -> None:
+    assert decode_options(settings(tmp_path)).redact is None
+    chosen = {"redact": True, "redact_http_query": True, "redact_http_headers_deny": "Cookie"}
+    redact = decode_options(settings(tmp_path, **chosen)).redact
+    assert redact is not None
+    assert (redact.http_query, redact.http_user_info, redact.kafka_api_key) == (True, True, False)
+    assert (sorted(redact.allow_headers), sorted(redact.deny_headers)) == ([], ["cookie"])
+
+
+def test_ip_options_and_cgroups_are_decoded_as_settings_say(tmp_path: Path) -> None:
+    usual = decode_options(settings(tmp_path))
+    assert (usual.ip_tracing_option_type, usual.skip_unknown_cgroup_ids) == (0, True)
+    chosen = {"ip_tracing_option_type": 136, "skip_unknown_cgroup_ids": False}
+    other = decode_options(settings(tmp_path, **chosen))
+    assert (other.ip_tracing_option_type, other.skip_unknown_cgroup_ids) == (136, False)
+
+
 async def test_replayed_recording_is_served_until_a_signal_comes(tmp_path: Path) -> None:
     async with running(settings(tmp_path)) as stub:
         found = await summaries(stub)
     assert any("NETFILTER_DROP at " in summary for summary in found)
     assert not (tmp_path / "palomar.sock").exists()
+
+
+async def test_flows_tell_the_node_and_its_labels(tmp_path: Path) -> None:
+    async with running(settings(tmp_path, node_labels="zone=b, arch=amd64")) as stub:
+        await summaries(stub)
+        (response,) = [
+            one async for one in stub.GetFlows(observer_pb2.GetFlowsRequest(first=True, number=1))
+        ]
+    assert [*response.flow.node_labels] == ["arch=amd64", "zone=b"]
+    assert response.flow.node_name
+    assert response.flow.emitter.name == "palomar"
 
 
 class DropsOnly:
@@ -81,14 +115,93 @@ def test_capture_settings_are_those_of_the_daemon(tmp_path: Path) -> None:
     assert chosen == CaptureSettings(interfaces=("veth*",), snaplen_bytes=256)
 
 
-def test_inventory_names_are_found_by_address_and_port() -> None:
-    service = InventoryService(name="web", namespace="shop", ips=("192.0.2.9",), ports=(80,))
-    names = inventory_names(
-        Inventory(services=(service,), names={"192.0.2.1": ("db.example.org",)})
-    )
-    mapped = 0xFFFF_0000_0000 | 0xC000_0209
-    found = names.service((0, mapped), 80)
-    assert found is not None
-    assert (found.name, found.namespace) == ("web", "shop")
-    assert names.service((0, mapped), 81) is None
-    assert names.dns((0, 0xFFFF_C000_0201)) == ("db.example.org",)
+def test_a_daemon_needs_a_source(tmp_path: Path) -> None:
+    chosen = Settings(socket=tmp_path / "palomar.sock", live=False)
+    with pytest.raises(SettingsError, match="give --cilium-socket PATH or --replay FILE"):
+        Daemon(chosen)
+
+
+def monitored(path: Path) -> MonitorServer:
+    """Something that talks like a Cilium agent."""
+    server = MonitorServer(path)
+    server.start()
+    return server
+
+
+async def started(stub: ObserverAsyncStub) -> AgentEvent:
+    follow = stub.GetAgentEvents(observer_pb2.GetAgentEventsRequest(number=1, follow=True))
+    response = await anext(aiter(follow))
+    follow.cancel()
+    return response.agent_event
+
+
+async def test_events_of_a_cilium_agent_are_served(tmp_path: Path) -> None:
+    cilium = monitored(tmp_path / "cilium.sock")
+    try:
+        chosen = Settings(
+            socket=tmp_path / "palomar.sock",
+            cilium_socket=tmp_path / "cilium.sock",
+            node_name="node-1",
+        )
+        async with running(chosen) as stub:
+            assert (await started(stub)).type == AgentEventType.AGENT_STARTED
+            await connected(cilium, clients=1)
+            cilium.on_batch(batch_of([trace_payload(packet())]))
+            [summary] = await summaries(stub)
+            assert summary == "TCP Flags: SYN"
+        assert not (tmp_path / "monitor.sock").exists()
+    finally:
+        cilium.close()
+
+
+async def connected(server: MonitorServer, clients: int) -> None:
+    async with asyncio.timeout(20):
+        while server.clients != clients:
+            await asyncio.sleep(0.01)
+
+
+async def first_summary(stream: AsyncIterable[observer_pb2.GetFlowsResponse]) -> str:
+    async with asyncio.timeout(20):
+        return (await anext(aiter(stream))).flow.Summary
+
+
+async def test_on_demand_a_source_is_taken_while_somebody_follows(tmp_path: Path) -> None:
+    cilium = monitored(tmp_path / "cilium.sock")
+    try:
+        chosen = Settings(
+            socket=tmp_path / "palomar.sock",
+            cilium_socket=tmp_path / "cilium.sock",
+            capture="on-demand",
+        )
+        async with running(chosen) as stub:
+            follow = stub.GetFlows(observer_pb2.GetFlowsRequest(follow=True))
+            async with asyncio.TaskGroup() as tasks:
+                first = tasks.create_task(first_summary(follow), name="first")
+                await connected(cilium, clients=1)
+                cilium.on_batch(batch_of([trace_payload(packet())]))
+            assert first.result() == "TCP Flags: SYN"
+            follow.cancel()
+            await connected(cilium, clients=0)
+            # A monitor client is one who wants events, too.
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(tmp_path / "monitor.sock"))
+                await connected(cilium, clients=1)
+            await connected(cilium, clients=0)
+    finally:
+        cilium.close()
+
+
+async def test_without_clients_there_is_no_monitor_socket(tmp_path: Path) -> None:
+    async with running(settings(tmp_path, monitor_clients_max=0)):
+        assert not (tmp_path / "monitor.sock").exists()
+    async with running(settings(tmp_path)):
+        assert (tmp_path / "monitor.sock").stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_monitor_socket_that_cannot_be_made_ends_the_daemon(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    chosen = settings(tmp_path, monitor_socket=tmp_path / "file" / "monitor.sock")
+    with pytest.raises(OSError, match="file"):
+        await Daemon(chosen).run()
+    assert not (tmp_path / "palomar.sock").exists()
+    assert not [one.name for one in threading.enumerate() if one.name.startswith("palomar-agent")]

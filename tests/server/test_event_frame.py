@@ -28,6 +28,7 @@ LOSSES = st.lists(
         kind=st.sampled_from(LossKind),
         cpu=st.integers(0, 0xFFFF),
         events=st.integers(1, 2**63 - 1),
+        first_ns=st.integers(0, 2**63 - 1),
     ),
     max_size=4,
 ).map(tuple)
@@ -149,6 +150,8 @@ def test_too_many_events_are_an_error_before_they_are_allocated() -> None:
         b'[{"kind":"perf_ring","cpu":-1,"events":1}]',
         b'[{"kind":"sunspots","cpu":0,"events":1}]',
         b'[{"kind":[],"cpu":0,"events":1}]',
+        b'[{"kind":"perf_ring","cpu":0,"events":1,"first_ns":-1}]',
+        b"[[]]",
         b"\xff\xfe[\0]\0",
     ],
 )

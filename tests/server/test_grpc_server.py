@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import grpc
+import numpy as np
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -17,7 +18,8 @@ from palomar_proto.flow import flow_pb2
 from palomar_proto.observer import observer_pb2, observer_pb2_grpc
 from palomar_server.grpc_server import GrpcServer, SocketInUseError
 from palomar_server.observer import Observer
-from palomar_server.testing import Core, flow_rows
+from palomar_server.table import Kind
+from palomar_server.testing import START_NS, Core, event_row, flow_rows
 from palomar_server.waker import Waker
 
 if TYPE_CHECKING:
@@ -112,9 +114,9 @@ async def test_server_status_is_served(node: Node, stub: Any) -> None:
     assert (status.num_flows, status.max_flows, status.seen_flows) == (5, 63, 5)
 
 
-@pytest.mark.parametrize("method", ["GetFlows", "ServerStatus"])
+@pytest.mark.parametrize("method", ["GetFlows", "GetAgentEvents", "GetDebugEvents", "ServerStatus"])
 async def test_every_answer_carries_the_version_header(node: Node, stub: Any, method: str) -> None:
-    request = GetFlows() if method == "GetFlows" else observer_pb2.ServerStatusRequest()
+    request = getattr(observer_pb2, f"{method}Request")()
     metadata = dict(await getattr(stub, method)(request).initial_metadata())
     assert metadata["hubble-server-version"].startswith("1.19.4+palomar.")
 
@@ -134,14 +136,25 @@ async def test_methods_that_are_not_served_say_so(
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-async def test_event_streams_that_are_not_served_say_so(stub: Any) -> None:
-    for call in (
-        stub.GetAgentEvents(observer_pb2.GetAgentEventsRequest()),
-        stub.GetDebugEvents(observer_pb2.GetDebugEventsRequest()),
-    ):
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await call.read()
-        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+async def test_agent_and_debug_events_are_what_the_stock_stubs_read(node: Node, stub: Any) -> None:
+    agent = flow_pb2.AgentEvent(type=flow_pb2.POLICY_UPDATED)
+    debug = flow_pb2.DebugEvent(type=flow_pb2.DBG_ENCAP, message="m")
+    rows = np.concatenate((event_row(Kind.AGENT), flow_rows(1), event_row(Kind.DEBUG, message=2)))
+    node.core.ring.append(rows, [agent.SerializeToString(), debug.SerializeToString()])
+    [of_agent] = [one async for one in stub.GetAgentEvents(observer_pb2.GetAgentEventsRequest())]
+    [of_debug] = [one async for one in stub.GetDebugEvents(observer_pb2.GetDebugEventsRequest())]
+    assert (of_agent.agent_event, of_debug.debug_event) == (agent, debug)
+    assert of_agent.node_name == of_debug.node_name == "default/node"
+    assert of_agent.time.ToNanoseconds() == of_debug.time.ToNanoseconds() == START_NS
+
+
+@pytest.mark.parametrize("method", ["GetAgentEvents", "GetDebugEvents"])
+async def test_event_streams_refuse_what_flows_refuse(stub: Any, method: str) -> None:
+    request = getattr(observer_pb2, f"{method}Request")(first=True, follow=True)
+    call = getattr(stub, method)(request)
+    with pytest.raises(grpc.aio.AioRpcError, match="cannot be specified with follow") as caught:
+        await call.read()
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from palomar_server.inventory import (
     Inventory,
     InventoryCidr,
     InventoryPod,
+    InventoryService,
     InventoryWorkload,
 )
 from palomar_server.local_endpoints import LocalEndpoints
@@ -84,11 +85,52 @@ def test_namespace_with_an_address_of_the_inventory_is_that_pod() -> None:
     assert went["addresses"] == ["192.0.2.1"]
 
 
+def test_namespace_that_turns_out_to_be_another_pod_is_not_two() -> None:
+    pods = [
+        InventoryPod(name=f"cart-{number}", namespace="shop", ips=(f"192.0.2.{number}",))
+        for number in (1, 2)
+    ]
+    known = endpoints(Inventory(pods=tuple(pods)))
+    assert list(known.came(namespace("cni", "198.51.100.7"))["endpoints"]) == ["netns:cni"]
+    first = known.came(namespace("cni", "192.0.2.1"))["endpoints"]
+    assert first["netns:cni"] == {"removed_ns": NOW_NS}
+    assert [*first] == ["netns:cni", "pod:shop/cart-1"]
+    second = known.came(namespace("cni", "192.0.2.2"))["endpoints"]
+    assert [(key, change["id"]) for key, change in second.items()] == [
+        ("pod:shop/cart-1", 0),
+        ("pod:shop/cart-2", 1),
+    ]
+    third = known.came(namespace("cni", "198.51.100.7"))["endpoints"]
+    assert [(key, change["id"]) for key, change in third.items()] == [
+        ("pod:shop/cart-2", 0),
+        ("netns:cni", 1),
+    ]
+    assert [*known.went(namespace("cni", "198.51.100.7"))["endpoints"]] == ["netns:cni"]
+
+
 def test_cidr_is_an_endpoint_with_labels_and_without_pod() -> None:
     cidr = InventoryCidr(cidr="10.0.0.0/8", name="office", labels=("k8s:zone=lan",))
     change = endpoints(Inventory(cidrs=(cidr,))).initial()["endpoints"]["cidr:10.0.0.0/8"]
     assert change["labels"] == ["k8s:zone=lan", "palomar:name=office"]
     assert "pod_name" not in change
+
+
+def test_services_and_names_of_the_inventory_are_told() -> None:
+    services = (
+        InventoryService(name="web", namespace="shop", ips=("192.0.2.9",), ports=(80, 443)),
+        InventoryService(name="any", namespace="shop", ips=("192.0.2.9", "192.0.2.8")),
+    )
+    names = {"192.0.2.1": ("db.example.org",)}
+    context = endpoints(Inventory(services=services, names=names)).initial()
+    web, any_port = {"name": "web", "namespace": "shop"}, {"name": "any", "namespace": "shop"}
+    assert context == {
+        "endpoints": {},
+        "services": {
+            "192.0.2.9": {"80": web, "443": web, "0": any_port},
+            "192.0.2.8": {"0": any_port},
+        },
+        "dns_names": {"0": {"192.0.2.1": ["db.example.org"]}},
+    }
 
 
 def test_host_is_a_reserved_identity() -> None:

@@ -14,10 +14,13 @@ from palomar_proto.observer import observer_pb2
 from palomar_server import cursor
 from palomar_server.errors import Exhausted, InvalidRequest, RequestError, Stopping, Unsupported
 from palomar_server.observer import Observer
+from palomar_server.ring import Ring
+from palomar_server.table import Kind
 from palomar_server.testing import (
     START_NS,
     Core,
     FakeClock,
+    event_row,
     flow_rows,
     lost_message,
     lost_row,
@@ -58,8 +61,28 @@ class Node:
         self.waker.notify()
 
     def write_lost(self, events: int = 3) -> None:
-        self.ring.append(lost_row(), {0: lost_message(events)})
+        self.ring.append(lost_row(), [lost_message(events)])
         self.waker.notify()
+
+    def write_event(self, kind: Kind, number: int) -> None:
+        """Append an agent or debug event, one second after the row before, with a number."""
+        event = flow_pb2.AgentEvent(type=flow_pb2.POLICY_UPDATED)
+        event.policy_update.revision = number
+        debug = flow_pb2.DebugEvent(message=str(number))
+        content = (event if kind == Kind.AGENT else debug).SerializeToString()
+        self.ring.append(event_row(kind, START_NS + self.ring.next * NS), [content])
+        self.waker.notify()
+
+    async def agent_events(self, **request: Any) -> list[int]:
+        """The numbers of the agent events that a stream has."""
+        stream = self.observer.get_agent_events(observer_pb2.GetAgentEventsRequest(**request))
+        return [agent_event_number(one) async for one in stream]
+
+    async def debug_events(self, **request: Any) -> list[int]:
+        """The same of debug events."""
+        stream = self.observer.get_debug_events(observer_pb2.GetDebugEventsRequest(**request))
+        parsed = [observer_pb2.GetDebugEventsResponse.FromString(one) async for one in stream]
+        return [int(one.debug_event.message) for one in parsed]
 
     async def get(self, **request: Any) -> list[str]:
         """Everything a stream has, in short: `flow N`, `lost N` or `ring lost N`."""
@@ -86,6 +109,26 @@ class Follower:
         for _ in range(3):
             await asyncio.sleep(0)
         return task
+
+
+class Listeners:
+    """An audience that counts."""
+
+    def __init__(self) -> None:
+        self.listening = 0
+        self.came = 0
+
+    def acquire(self) -> None:
+        self.listening += 1
+        self.came += 1
+
+    def release(self) -> None:
+        self.listening -= 1
+
+
+def agent_event_number(response: bytes) -> int:
+    parsed = observer_pb2.GetAgentEventsResponse.FromString(response)
+    return parsed.agent_event.policy_update.revision
 
 
 def short(response: bytes) -> str:
@@ -354,8 +397,8 @@ async def test_a_reader_that_has_its_number_is_still_told_of_its_loss() -> None:
     position = node.observer._cursor
     laps = iter([True])
 
-    def lapped(request: observer_pb2.GetFlowsRequest) -> Any:
-        cursor = position(request)
+    def lapped(request: Any, selection: Any) -> Any:
+        cursor = position(request, selection)
         if next(laps, False):
             node.ring.append(flow_rows(3, source_port=[7, 8, 9]))
         return cursor
@@ -478,6 +521,101 @@ async def test_a_filter_sees_what_a_mask_hides() -> None:
     node.write(1, verdict=flow_pb2.DROPPED)
     mask = FieldMask(paths=["l4"])
     assert await node.get(field_mask=mask, whitelist=[DROPPED]) == flows(1)
+
+
+async def mixed_node(**options: Any) -> Node:
+    """Agent events 0, 4, 8, debug events 1, 5, 9 and flows between them; all a second apart."""
+    node = Node(**options)
+    for number in range(12):
+        if number % 4 <= 1:
+            node.write_event(Kind.AGENT if number % 4 == 0 else Kind.DEBUG, number)
+        else:
+            node.write(1)
+    return node
+
+
+async def test_each_stream_has_its_own_kind() -> None:
+    node = await mixed_node()
+    assert await node.agent_events() == [0, 4, 8]
+    assert await node.debug_events() == [1, 5, 9]
+    assert await node.get() == flows(2, 3, 6, 7, 10, 11)
+
+
+async def test_a_number_counts_what_the_stream_delivers() -> None:
+    node = await mixed_node()
+    assert await node.agent_events(number=2) == [4, 8]
+    assert await node.agent_events(number=2, first=True) == [0, 4]
+    assert await node.debug_events(number=1) == [9]
+    assert await node.get(number=3) == flows(7, 10, 11)
+
+
+async def test_event_streams_have_the_times_of_flows() -> None:
+    node = await mixed_node()
+    assert await node.agent_events(since=at(4)) == [4, 8]
+    assert await node.agent_events(since=at(1), until=at(8)) == [4, 8]
+    assert await node.debug_events(since=at(1), number=2) == [1, 5]
+
+
+async def test_event_streams_do_not_speak_of_losses() -> None:
+    node = Node(capacity=7)
+    node.write_lost()
+    node.write_event(Kind.AGENT, 1)
+    assert await node.agent_events() == [1]
+    request = observer_pb2.GetAgentEventsRequest(follow=True)
+    async with aclosing(node.observer.get_agent_events(request)) as stream:
+        task = asyncio.get_running_loop().create_task(anext(stream))
+        await asyncio.sleep(0)
+        node.write(10)
+        node.write_event(Kind.AGENT, 2)
+        assert agent_event_number(await task) == 2
+
+
+async def test_a_follower_of_agent_events_gets_them_as_they_come() -> None:
+    node = await mixed_node()
+    request = observer_pb2.GetAgentEventsRequest(follow=True, number=1)
+    async with asyncio.timeout(20), aclosing(node.observer.get_agent_events(request)) as stream:
+        assert agent_event_number(await anext(stream)) == 8
+        task = asyncio.get_running_loop().create_task(anext(stream))
+        node.write(3)
+        node.write_event(Kind.AGENT, 99)
+        assert agent_event_number(await task) == 99
+        node.observer.stop()
+        with pytest.raises(Stopping):
+            await anext(stream)
+
+
+async def test_all_streams_share_one_limit() -> None:
+    node = await mixed_node(streams_max=1)
+    async with node.follow(number=1) as follower:
+        await follower.next()
+        with pytest.raises(Exhausted):
+            await node.agent_events()
+
+
+async def test_a_message_that_made_room_is_told_as_lost() -> None:
+    node = Node()
+    node.ring = Ring(15, messages_max_bytes=300)
+    node.observer._ring = node.ring
+    rows = flow_rows(3, message=[1, 2, 3], source_port=0)
+    flow = flow_pb2.Flow(l4=flow_pb2.Layer4(TCP=flow_pb2.TCP(source_port=7)))
+    node.ring.append(rows, [flow.SerializeToString()] * 3)
+    assert await node.get() == ["ring lost 1", "flow 7", "flow 7"]
+
+
+async def test_the_audience_is_told_of_followers_only() -> None:
+    listeners = Listeners()
+    node = await mixed_node(audience=listeners)
+    await node.get()
+    await node.agent_events()
+    assert listeners.came == 0
+    async with node.follow(number=1) as one, node.follow(number=1) as other:
+        await one.next()
+        await other.next()
+        assert listeners.listening == 2
+    assert listeners.listening == 0
+    with pytest.raises(InvalidRequest):
+        await node.get(first=True, follow=True)
+    assert (listeners.listening, listeners.came) == (0, 2)
 
 
 async def test_status_counts_the_ring_and_what_went_through_it() -> None:

@@ -79,5 +79,6 @@ def test_the_table_has_a_row_for_each_setting() -> None:
     assert all(row.replace("\\|", "").count("|") == 6 for row in rows)
     [live] = [row for row in rows if row.startswith("| `live`")]
     assert (
-        "| `--live`/`--no-live` | `PALOMARD_LIVE` | yes, unless replay is given | Capture" in live
+        "| `--live`/`--no-live` | `PALOMARD_LIVE` | yes, unless replay or cilium_socket is given"
+        " | Capture" in live
     )

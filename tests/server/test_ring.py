@@ -14,7 +14,8 @@ from palomar_server.endpoints import EndpointTable
 from palomar_server.filters.compiled import CompiledFilter
 from palomar_server.ring import Ring
 from palomar_server.surroundings import Surroundings
-from palomar_server.testing import flow_rows, lost_row
+from palomar_server.table import Kind
+from palomar_server.testing import event_row, flow_rows, lost_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,25 +100,54 @@ def test_a_span_over_the_wrap_comes_in_two_views() -> None:
 
 def test_messages_go_with_their_rows() -> None:
     ring = Ring(7)
-    ring.append(np.concatenate((lost_row(), flow_rows(2))), {0: b"first"})
-    ring.append(np.concatenate((flow_rows(1), lost_row())), {1: b"second"})
+    ring.append(np.concatenate((lost_row(message=2), flow_rows(2))), [b"unused", b"first"])
+    ring.append(np.concatenate((flow_rows(1), lost_row())), [b"second"])
     assert [ring.message(number) for number in range(5)] == [b"first", b"", b"", b"", b"second"]
     ring.append(flow_rows(3))
     assert (ring.message(0), ring.message(4)) == (b"", b"second")
     ring.append(flow_rows(7))
     assert ring.message(4) == b""
     assert not ring._messages
+    assert (ring._messages_bytes, ring.messages_dropped) == (0, 0)
 
 
 def test_messages_of_rows_that_never_fit_are_not_kept() -> None:
     ring = Ring(7)
-    ring.append(np.concatenate([lost_row()] * 10), dict.fromkeys(range(10), b"x"))
+    ring.append(np.concatenate([lost_row()] * 10), [b"x"])
     assert sorted(ring._messages) == list(range(3, 10))
+
+
+def test_beyond_their_bytes_the_oldest_messages_make_room() -> None:
+    ring = Ring(15, messages_max_bytes=2048)
+    rows = np.concatenate([event_row(Kind.AGENT, message=number) for number in (1, 2, 3)])
+    ring.append(rows, [b"a" * 500, b"b" * 500, b"c" * 500])
+    assert ring.messages_dropped == 0
+    ring.append(event_row(Kind.AGENT), [b"d" * 500])
+    assert [ring.message(number)[:1] for number in range(4)] == [b"", b"b", b"c", b"d"]
+    assert (len(ring), ring.messages_dropped) == (4, 1)
+    ring.append(event_row(Kind.AGENT), [b"e" * 3000])
+    assert not ring._messages
+    assert (len(ring), ring.messages_dropped) == (5, 5)
+
+
+@given(st.lists(st.lists(st.integers(1, 400), max_size=12), max_size=12))
+def test_messages_never_take_more_than_they_may(batches: list[list[int]]) -> None:
+    ring = Ring(7, messages_max_bytes=1000)
+    written = 0
+    for sizes in batches:
+        rows = [flow_rows(1), *(lost_row(message=number + 1) for number in range(len(sizes)))]
+        ring.append(np.concatenate(rows), [b"x" * size for size in sizes])
+        written += len(sizes)
+        kept = list(ring._messages.items())
+        assert all(sequence >= ring.oldest for sequence, _ in kept)
+        assert sum(len(message) for _, message in kept) < ring._messages_bytes or not kept
+        assert ring._messages_bytes <= 1000
+        assert ring.messages_dropped + len(kept) <= written
 
 
 def test_only_flows_are_counted_as_seen() -> None:
     ring = Ring(7)
-    ring.append(np.concatenate((lost_row(), flow_rows(2))), {0: b"x"})
+    ring.append(np.concatenate((lost_row(), event_row(Kind.DEBUG), flow_rows(2))), [b"x"])
     assert ring.flows_seen == 2
 
 

@@ -105,11 +105,32 @@ def test_a_default_that_depends_on_a_wrong_value_is_not_told_too() -> None:
     assert line.startswith("replay is 7")
 
 
-def test_replay_turns_live_capture_off() -> None:
+def test_another_source_turns_live_capture_off() -> None:
     assert not Settings(replay=Path("a")).live
-    assert lines({"replay": "a", "live": True}) == (
-        "live and replay: events come from one source, give only one of them",
+    assert not Settings(cilium_socket=Path("a")).live
+    assert Settings(cilium_socket=Path("a"), live=True).live
+
+
+@pytest.mark.parametrize(
+    ("others", "named"),
+    [
+        ({"live": True}, "live"),
+        ({"cilium_socket": "b"}, "cilium_socket"),
+        ({"cilium_socket": "b", "live": True}, "live and cilium_socket"),
+    ],
+)
+def test_a_replay_stands_alone(others: dict[str, object], named: str) -> None:
+    assert lines({"replay": "a", **others}) == (
+        f"replay and {named}: a recording is played alone, leave out either",
     )
+
+
+def test_the_monitor_socket_is_beside_the_other_one() -> None:
+    assert Settings(socket=Path("/a/b.sock")).monitor_socket == Path("/a/monitor.sock")
+    assert Settings(monitor_socket=Path("c")).monitor_socket == Path("c")
+    # Without the one there is no place for the other; that one is told.
+    [line] = lines({"socket": 7})
+    assert line.startswith("socket is 7")
 
 
 @pytest.mark.parametrize("kind", ["trace", "drop"])
@@ -157,3 +178,16 @@ def test_bounds_of_the_kernel_side_are_the_same_there(name: str, least: float, m
         with pytest.raises(ValueError, match=name):
             CaptureSettings(**{name: value})  # type: ignore[arg-type]  # one name at a time
         assert lines({name: value})
+
+
+def test_header_names_are_checked_and_of_one_case() -> None:
+    settings = load_settings({"redact_http_headers_deny": "X-Api-Key, cookie"}, environment={})
+    assert settings.redact_http_headers_deny == ("x-api-key", "cookie")
+    (line,) = lines({"redact_http_headers_deny": "a b"})
+    assert line.startswith("redact_http_headers_deny[0] is 'a b' (from flag --redact-http-headers")
+    assert line.endswith("must be the name of an HTTP header, such as X-Api-Key")
+
+
+def test_headers_are_either_allowed_or_denied() -> None:
+    (line,) = lines({"redact_http_headers_deny": "a", "redact_http_headers_allow": "b"})
+    assert line.startswith("redact_http_headers_allow and redact_http_headers_deny: ")

@@ -90,7 +90,10 @@ class CompiledFilter:
         ]
 
     def mask(self, rows: Rows) -> Mask:
-        """Which rows are selected, shape (n,). Loss notices always are."""
+        """Which flows are selected, shape (n,). Loss notices always are.
+
+        Of agent and debug events, which have none of the fields, it says nothing.
+        """
         selected: Mask = np.ones(len(rows), np.bool_)
         if self._allowed:
             selected = _any(self._allowed, rows)

@@ -23,8 +23,10 @@ _NUMBERS: dict[str, tuple[Protocol, ...]] = {
     "tcp": (Protocol.TCP,),
     "udp": (Protocol.UDP,),
     "sctp": (Protocol.SCTP,),
+    "vrrp": (Protocol.VRRP,),
+    "igmp": (Protocol.IGMP,),
 }
-_NOT_DECODED = ("vrrp", "igmp", "dns", "http", "kafka")
+_LAYER_7 = ("dns", "http", "kafka")
 
 
 def compile_protocol(flow_filter: flow_pb2.FlowFilter, _: Surroundings) -> Predicate:
@@ -32,8 +34,11 @@ def compile_protocol(flow_filter: flow_pb2.FlowFilter, _: Surroundings) -> Predi
     numbers: list[int] = []
     for value in flow_filter.protocol:
         name = value.lower()
-        if name in _NOT_DECODED:
-            raise Unsupported(f"protocol: this server does not decode {name}")
+        if name in _LAYER_7:
+            raise Unsupported(
+                f"protocol: this server does not filter by {name}; event_type 129 selects all of "
+                "layer 7"
+            )
         if name not in _NUMBERS:
             raise InvalidRequest("protocol", value, "is none of " + ", ".join(_NUMBERS))
         numbers += _NUMBERS[name]

@@ -1,0 +1,98 @@
+"""Listen on a unix socket that is ours alone, private from its birth, and leave nothing behind."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import stat
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_PATH_BYTES_MAX = 107
+"""sun_path of unix(7), without its terminating zero."""
+_BACKLOG = 16
+
+
+class UnixListener:
+    """A listening stream socket at a path; non-blocking.
+
+    A lock beside it tells whether another palomard serves there; a socket that nobody serves any
+    more is replaced.
+
+    Args:
+        path: where; its directory is made if it is missing.
+        mode: permissions of the socket: whoever may write to it may connect.
+
+    Raises:
+        OSError: the path cannot be used; the text tells why and what to do.
+    """
+
+    def __init__(self, path: Path, mode: int) -> None:
+        if len(os.fsencode(path)) > _PATH_BYTES_MAX:
+            raise OSError(f"{path} is too long for a unix socket: at most {_PATH_BYTES_MAX} bytes")
+        self.path = path
+        self._lock: int | None = None
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        self._bound = False
+        try:
+            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            self._take_lock()
+            self._remove_stale()
+            # Linux gives the file the mode of the socket, so nobody can slip in before the chmod,
+            # which is for what the umask took.
+            os.fchmod(self.socket.fileno(), mode)
+            self.socket.bind(os.fspath(path))
+            self._bound = True
+            path.chmod(mode)
+            self.socket.listen(_BACKLOG)
+        except OSError as error:
+            self.close()
+            if error.strerror is None:
+                raise
+            raise OSError(f"cannot listen on {path}: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Stop listening and remove the socket."""
+        self.socket.close()
+        if self._bound:
+            # Only then is what lies there our socket, and not a file of somebody else.
+            self._bound = False
+            self.path.unlink(missing_ok=True)
+        if self._lock is not None:
+            # The lock file stays: removing it would let two daemons hold locks on two files.
+            os.close(self._lock)
+            self._lock = None
+
+    def _take_lock(self) -> None:
+        path = self.path.with_name(self.path.name + ".lock")
+        self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise self._in_use() from error
+
+    def _remove_stale(self) -> None:
+        """Make room for our socket, unless something lives there."""
+        try:
+            mode = self.path.lstat().st_mode
+        except FileNotFoundError:
+            return
+        if not stat.S_ISSOCK(mode):
+            raise OSError(f"cannot listen on {self.path}: there is a file that is no socket")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
+            try:
+                probe.connect(os.fspath(self.path))
+            except ConnectionRefusedError:
+                self.path.unlink()
+            except BlockingIOError:  # its backlog is full: somebody should be there
+                raise self._in_use() from None
+            else:
+                raise self._in_use()
+
+    def _in_use(self) -> OSError:
+        return OSError(
+            f"another process serves {self.path}; stop it or choose another path for this socket"
+        )
