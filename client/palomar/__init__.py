@@ -26,13 +26,15 @@ if TYPE_CHECKING:
     )
     from palomar.filters import Filter
     from palomar.health import Health
-    from palomar.streams import AsyncFlowStream, FlowStream
+    from palomar.streams import AsyncEventStream, AsyncFlowStream, EventStream, FlowStream
     from palomar.version import __version__
 
 _HOMES = {
     "AsyncClient": "palomar.async_client",
+    "AsyncEventStream": "palomar.streams",
     "AsyncFlowStream": "palomar.streams",
     "Client": "palomar.client",
+    "EventStream": "palomar.streams",
     "Filter": "palomar.filters",
     "FlowStream": "palomar.streams",
     "Health": "palomar.health",
@@ -46,8 +48,10 @@ _HOMES = {
 
 __all__ = [
     "AsyncClient",
+    "AsyncEventStream",
     "AsyncFlowStream",
     "Client",
+    "EventStream",
     "Filter",
     "FlowStream",
     "Health",

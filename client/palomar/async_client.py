@@ -17,12 +17,22 @@ import grpc.aio
 from palomar.errors import InvalidRequest, Unsupported
 from palomar.filters import Filter
 from palomar.health import HEALTH_METHOD, Health, decode_health_response, encode_health_request
-from palomar.requests import ObserveKeywords, keyword_request
+from palomar.requests import (
+    EventKeywords,
+    ObserveKeywords,
+    Selection,
+    events_request,
+    keyword_request,
+)
 from palomar.rpc import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, channel_options, translated
-from palomar.streams import AsyncFlowStream, OnLost, OnNodeStatus
+from palomar.streams import AsyncEventStream, AsyncFlowStream, OnLost, OnNodeStatus
 from palomar.target import parse_target
 from palomar_proto.flow.flow_pb2 import FlowFilter
 from palomar_proto.observer.observer_pb2 import (
+    GetAgentEventsRequest,
+    GetAgentEventsResponse,
+    GetDebugEventsRequest,
+    GetDebugEventsResponse,
     GetFlowsRequest,
     ServerStatusRequest,
     ServerStatusResponse,
@@ -74,6 +84,34 @@ class AsyncClient:
         """Send a request that is ready; otherwise like `observe`."""
         call = self._observer.GetFlows(request)
         return AsyncFlowStream(call, self._target, on_lost, on_node_status)
+
+    def agent_events(
+        self, **keywords: Unpack[EventKeywords]
+    ) -> AsyncEventStream[GetAgentEventsResponse]:
+        """Read what the agent did; see `Client.agent_events`. Not a coroutine."""
+        selection = Selection(**keywords)
+        request = events_request(GetAgentEventsRequest, selection, time.time_ns())
+        return self.agent_event_stream(request)
+
+    def agent_event_stream(
+        self, request: GetAgentEventsRequest
+    ) -> AsyncEventStream[GetAgentEventsResponse]:
+        """Send a request that is ready; otherwise like `agent_events`."""
+        return AsyncEventStream(self._observer.GetAgentEvents(request), self._target)
+
+    def debug_events(
+        self, **keywords: Unpack[EventKeywords]
+    ) -> AsyncEventStream[GetDebugEventsResponse]:
+        """Read debug messages; see `Client.debug_events`. Not a coroutine."""
+        selection = Selection(**keywords)
+        request = events_request(GetDebugEventsRequest, selection, time.time_ns())
+        return self.debug_event_stream(request)
+
+    def debug_event_stream(
+        self, request: GetDebugEventsRequest
+    ) -> AsyncEventStream[GetDebugEventsResponse]:
+        """Send a request that is ready; otherwise like `debug_events`."""
+        return AsyncEventStream(self._observer.GetDebugEvents(request), self._target)
 
     async def status(self) -> ServerStatusResponse:
         """Ask for the server's counters; see `Client.status`."""

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import click
 
+from palomar.commands.monitor import monitor
 from palomar.commands.observe import observe
 from palomar.commands.server_options import DEBUG_META_KEY
 from palomar.commands.status import status
@@ -56,6 +57,7 @@ def cli() -> None:
     """Watch the network flows of Linux nodes."""
 
 
+cli.add_command(monitor)
 cli.add_command(observe)
 cli.add_command(status)
 cli.add_command(version)

@@ -18,12 +18,22 @@ import grpc
 from palomar.errors import InvalidRequest, Unsupported
 from palomar.filters import Filter
 from palomar.health import HEALTH_METHOD, Health, decode_health_response, encode_health_request
-from palomar.requests import ObserveKeywords, keyword_request
+from palomar.requests import (
+    EventKeywords,
+    ObserveKeywords,
+    Selection,
+    events_request,
+    keyword_request,
+)
 from palomar.rpc import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, channel_options, translated
-from palomar.streams import FlowStream, OnLost, OnNodeStatus
+from palomar.streams import EventStream, FlowStream, OnLost, OnNodeStatus
 from palomar.target import parse_target
 from palomar_proto.flow.flow_pb2 import FlowFilter
 from palomar_proto.observer.observer_pb2 import (
+    GetAgentEventsRequest,
+    GetAgentEventsResponse,
+    GetDebugEventsRequest,
+    GetDebugEventsResponse,
     GetFlowsRequest,
     ServerStatusRequest,
     ServerStatusResponse,
@@ -103,6 +113,50 @@ class Client:
     ) -> FlowStream:
         """Send a request that is ready; otherwise like `observe`."""
         return FlowStream(self._observer.GetFlows(request), self._target, on_lost, on_node_status)
+
+    def agent_events(
+        self, **keywords: Unpack[EventKeywords]
+    ) -> EventStream[GetAgentEventsResponse]:
+        """Read what the node's agent did: endpoints that came and went, policies it took over.
+
+        Args:
+            **keywords: How many of them (`last`, `since`, `follow`, …: see `EventKeywords`; by
+                default the last 20, also when following).
+
+        Returns:
+            An iterable of responses, each an `agent_event` with its `time` and `node_name`. Errors
+            of the server are raised while iterating; a relay serves no such events.
+
+        Raises:
+            InvalidRequest: A time means nothing.
+        """
+        selection = Selection(**keywords)
+        request = events_request(GetAgentEventsRequest, selection, time.time_ns())
+        return self.agent_event_stream(request)
+
+    def agent_event_stream(
+        self, request: GetAgentEventsRequest
+    ) -> EventStream[GetAgentEventsResponse]:
+        """Send a request that is ready; otherwise like `agent_events`."""
+        return EventStream(self._observer.GetAgentEvents(request), self._target)
+
+    def debug_events(
+        self, **keywords: Unpack[EventKeywords]
+    ) -> EventStream[GetDebugEventsResponse]:
+        """Read debug messages of the BPF programs, otherwise like `agent_events`.
+
+        Returns:
+            An iterable of responses, each a `debug_event` with its `time` and `node_name`.
+        """
+        selection = Selection(**keywords)
+        request = events_request(GetDebugEventsRequest, selection, time.time_ns())
+        return self.debug_event_stream(request)
+
+    def debug_event_stream(
+        self, request: GetDebugEventsRequest
+    ) -> EventStream[GetDebugEventsResponse]:
+        """Send a request that is ready; otherwise like `debug_events`."""
+        return EventStream(self._observer.GetDebugEvents(request), self._target)
 
     def status(self) -> ServerStatusResponse:
         """Ask for the server's counters.

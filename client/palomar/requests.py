@@ -1,11 +1,11 @@
-"""Requests: what a caller wants to see in, observer.GetFlowsRequest out.
+"""Requests: what a caller wants to see in, a request of one of the three streams out.
 
 Both clients and the command line build their requests here. Does no I/O; the clock is a parameter.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypedDict, Unpack, cast
+from typing import TypedDict, TypeVar, Unpack, cast
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -14,17 +14,24 @@ from palomar.filter_flags import FilterKeywords
 from palomar.filters import Filter
 from palomar.timestamps import SECOND_NS, When, unix_ns
 from palomar_proto.flow.flow_pb2 import FlowFilter
-from palomar_proto.observer.observer_pb2 import GetFlowsRequest
+from palomar_proto.observer.observer_pb2 import (
+    GetAgentEventsRequest,
+    GetDebugEventsRequest,
+    GetFlowsRequest,
+)
 
 DEFAULT_LAST = 20
-"""Flows to show when nothing else is asked for: a screenful, as in Hubble."""
+"""Events to show when nothing else is asked for: a screenful, as in Hubble."""
 
 NUMBER_MAX = 2**64 - 1
-"""GetFlowsRequest.number is a uint64; this many means all."""
+"""The `number` of a request is a uint64; this many means all."""
+
+RequestT = TypeVar("RequestT", GetFlowsRequest, GetAgentEventsRequest, GetDebugEventsRequest)
+EventRequestT = TypeVar("EventRequestT", GetAgentEventsRequest, GetDebugEventsRequest)
 
 
-class SelectionKeywords(TypedDict, total=False):
-    """Keywords that say which of the matching flows to send. Without any: the last 20."""
+class EventKeywords(TypedDict, total=False):
+    """Keywords that say which of the matching events to send. Without any: the last 20."""
 
     last: int
     """The newest so many; when following, how far to look back first. 0 is as if absent."""
@@ -38,7 +45,12 @@ class SelectionKeywords(TypedDict, total=False):
     until: When
     """Up to this time; ignored when following."""
     follow: bool
-    """Go on with new flows as they happen."""
+    """Go on with new ones as they happen."""
+
+
+class SelectionKeywords(EventKeywords, total=False):
+    """Keywords that say which of the matching flows to send. Without any: the last 20."""
+
     fields: Iterable[str]
     """Send only these fields of each flow, such as `source.pod_name`. Empty sends all."""
 
@@ -69,11 +81,14 @@ class Selection:
             raise InvalidRequest(f"{given[0]} and {given[1]} cannot be combined; keep one of them")
         for name in ("last", "first"):
             if not 0 <= exclusive[name] <= NUMBER_MAX:
-                raise InvalidRequest(f"{name} {exclusive[name]} is not a number of flows")
+                raise InvalidRequest(f"{name} {exclusive[name]} is not a number of events")
 
-    @property
-    def number(self) -> int:
-        """How many flows to ask for; 0 leaves it to the times, or to what is new."""
+    def number(self, *, followed: int) -> int:
+        """How many events to ask for; 0 leaves it to the times, or to what is new.
+
+        Args:
+            followed: How many when following and nothing else says how many.
+        """
         if self.first or self.last:
             return self.first or self.last
         if self.since:
@@ -81,7 +96,7 @@ class Selection:
         # Looking back from a time needs the whole ring: the server counts from the newest flow.
         if self.all or (self.until and not self.follow):
             return NUMBER_MAX
-        return 0 if self.follow else DEFAULT_LAST
+        return followed if self.follow else DEFAULT_LAST
 
 
 def flows_request(
@@ -101,22 +116,41 @@ def flows_request(
     Raises:
         InvalidRequest: A time cannot be read.
     """
-    request = GetFlowsRequest(
-        number=selection.number,
-        first=bool(selection.first),
-        follow=selection.follow,
-        whitelist=whitelist,
-        blacklist=blacklist,
-    )
+    request = _selected(GetFlowsRequest, selection, selection.number(followed=0), now_ns)
+    request.whitelist.extend(whitelist)
+    request.blacklist.extend(blacklist)
+    request.field_mask.paths.extend(selection.fields)
+    if not request.field_mask.paths:
+        request.ClearField("field_mask")
+    return request
+
+
+def events_request(kind: type[EventRequestT], selection: Selection, now_ns: int) -> EventRequestT:
+    """Build a request for agent or debug events.
+
+    These are rare beside flows: who follows them sees the last ones first, as in Hubble.
+
+    Args:
+        kind: GetAgentEventsRequest or GetDebugEventsRequest.
+        selection: Which of them, without `fields`.
+        now_ns: Nanoseconds since the Unix epoch; durations count back from it.
+
+    Raises:
+        InvalidRequest: A time cannot be read, or only some fields are wanted.
+    """
+    if selection.fields:
+        raise InvalidRequest("fields can only be chosen of flows; leave them out")
+    return _selected(kind, selection, selection.number(followed=DEFAULT_LAST), now_ns)
+
+
+def _selected(kind: type[RequestT], selection: Selection, number: int, now_ns: int) -> RequestT:
+    request = kind(number=number, first=bool(selection.first), follow=selection.follow)
     if selection.since:
         request.since.CopyFrom(_timestamp(selection.since, now_ns))
     if selection.until:
         until = _timestamp(selection.until, now_ns)  # read even where ignored, to refuse nonsense
         if not selection.follow:
             request.until.CopyFrom(until)
-    request.field_mask.paths.extend(selection.fields)
-    if not request.field_mask.paths:
-        request.ClearField("field_mask")
     return request
 
 

@@ -1,13 +1,13 @@
-"""Streams of flows: the responses of one GetFlows call in, flows out, losses counted.
+"""Streams: the responses of one call in, flows or events out, losses counted.
 
-What a response means is decided in `StreamTally`, once; `FlowStream` and `AsyncFlowStream` add only
-how to wait for the next one. Made by `Client.observe` and `AsyncClient.observe`.
+How to wait for the next response is in `_Stream` and `_AsyncStream`; what a response of GetFlows
+means is decided in `StreamTally`, once. Made by the methods of `Client` and `AsyncClient`.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import Generic, Protocol, Self, TypeVar
 
 from palomar.rpc import translated
 from palomar.target import Target
@@ -15,69 +15,39 @@ from palomar_proto.flow.flow_pb2 import Flow, LostEvent
 from palomar_proto.observer.observer_pb2 import GetFlowsResponse
 from palomar_proto.relay.relay_pb2 import NodeStatusEvent
 
-if TYPE_CHECKING:
-    import grpc.aio
-
-    from palomar_proto.observer.observer_pb2 import GetFlowsRequest
-
 OnLost = Callable[[LostEvent], None]
 OnNodeStatus = Callable[[NodeStatusEvent], None]
 
 
-class _Call(Protocol):
+ResponseT = TypeVar("ResponseT")
+_ReceivedT_co = TypeVar("_ReceivedT_co", covariant=True)
+
+
+class _Call(Protocol[_ReceivedT_co]):
     """What gRPC returns for a call with a stream of answers; its own type has no public name."""
 
-    def __iter__(self) -> Iterator[GetFlowsResponse]: ...
+    def __iter__(self) -> Iterator[_ReceivedT_co]: ...
 
     def cancel(self) -> bool: ...
 
 
-class StreamTally:
-    """What a stream has said beside its flows.
+class _AsyncCall(Protocol[_ReceivedT_co]):
+    """The same of grpc.aio."""
 
-    Attributes:
-        lost_events: Events that existed and could not be delivered so far: while it is 0, what
-            was received is complete, as far as the server knows.
-    """
+    def __aiter__(self) -> AsyncIterator[_ReceivedT_co]: ...
 
-    def __init__(
-        self, target: Target, on_lost: OnLost | None, on_node_status: OnNodeStatus | None
-    ) -> None:
-        self._target = target
-        self._on_lost = on_lost
-        self._on_node_status = on_node_status
-        self.lost_events = 0
-
-    def _note(self, response: GetFlowsResponse) -> None:
-        """Count and pass on what a response without a flow says."""
-        if response.HasField("lost_events"):
-            self.lost_events += response.lost_events.num_events_lost
-            if self._on_lost is not None:
-                self._on_lost(response.lost_events)
-        elif response.HasField("node_status") and self._on_node_status is not None:
-            self._on_node_status(response.node_status)
+    def cancel(self) -> bool: ...
 
 
-class FlowStream(StreamTally):
-    """Flows as they arrive; iterate once. Closing it or leaving its `with` block ends the call."""
+class _Stream(Generic[ResponseT]):
+    """The responses of one call; iterate once. Closing it or leaving its `with` block ends it."""
 
-    def __init__(
-        self,
-        call: _Call,
-        target: Target,
-        on_lost: OnLost | None = None,
-        on_node_status: OnNodeStatus | None = None,
-    ) -> None:
-        super().__init__(target, on_lost, on_node_status)
+    def __init__(self, call: _Call[ResponseT], target: Target) -> None:
         self._call = call
+        self._target = target
 
-    def __iter__(self) -> Iterator[Flow]:
-        for response in self.responses():
-            if response.HasField("flow"):
-                yield response.flow
-
-    def responses(self) -> Iterator[GetFlowsResponse]:
-        """Yield whole responses: flows, losses and node status changes in their order.
+    def responses(self) -> Iterator[ResponseT]:
+        """Yield whole responses in their order; of flows these include losses and node states.
 
         Raises:
             PalomarError: See `palomar.errors`. A stream cancelled by either side just ends.
@@ -85,11 +55,13 @@ class FlowStream(StreamTally):
         try:
             with translated(self._target, cancelled_ends=True):
                 for response in self._call:
-                    if not response.HasField("flow"):
-                        self._note(response)
+                    self._received(response)
                     yield response
         finally:
             self.close()
+
+    def _received(self, response: ResponseT) -> None:
+        """Look at a response before it is handed on."""
 
     def close(self) -> None:
         """End the call; may be called from another thread, and again."""
@@ -107,32 +79,20 @@ class FlowStream(StreamTally):
         self.close()
 
 
-class AsyncFlowStream(StreamTally):
-    """`FlowStream` for asyncio: `async for`, `async with`."""
+class _AsyncStream(Generic[ResponseT]):
+    """`_Stream` for asyncio: `async for`, `async with`."""
 
-    def __init__(
-        self,
-        call: "grpc.aio.UnaryStreamCall[GetFlowsRequest, GetFlowsResponse]",
-        target: Target,
-        on_lost: OnLost | None = None,
-        on_node_status: OnNodeStatus | None = None,
-    ) -> None:
-        super().__init__(target, on_lost, on_node_status)
+    def __init__(self, call: _AsyncCall[ResponseT], target: Target) -> None:
         self._call = call
+        self._target = target
         self._closed = False
 
-    async def __aiter__(self) -> AsyncIterator[Flow]:
-        async for response in self.responses():
-            if response.HasField("flow"):
-                yield response.flow
-
-    async def responses(self) -> AsyncIterator[GetFlowsResponse]:
-        """Yield whole responses, as `FlowStream.responses` does."""
+    async def responses(self) -> AsyncIterator[ResponseT]:
+        """Yield whole responses, as `_Stream.responses` does."""
         try:
             with translated(self._target, cancelled_ends=True):
                 async for response in self._call:
-                    if not response.HasField("flow"):
-                        self._note(response)
+                    self._received(response)
                     yield response
         except asyncio.CancelledError:
             # grpc.aio raises it for a call closed here; only the task's own must pass on.
@@ -140,6 +100,9 @@ class AsyncFlowStream(StreamTally):
                 raise
         finally:
             self.close()
+
+    def _received(self, response: ResponseT) -> None:
+        """Look at a response before it is handed on."""
 
     def close(self) -> None:
         """End the call; may be called again."""
@@ -156,3 +119,83 @@ class AsyncFlowStream(StreamTally):
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class EventStream(_Stream[ResponseT]):
+    """Responses of GetAgentEvents or GetDebugEvents as they arrive.
+
+    Each has the event with its `time` and `node_name`, which the event itself does not know.
+    """
+
+    def __iter__(self) -> Iterator[ResponseT]:
+        return self.responses()
+
+
+class AsyncEventStream(_AsyncStream[ResponseT]):
+    """`EventStream` for asyncio."""
+
+    def __aiter__(self) -> AsyncIterator[ResponseT]:
+        return self.responses()
+
+
+class StreamTally:
+    """What a stream of flows has said beside its flows.
+
+    Attributes:
+        lost_events: Events that existed and could not be delivered so far: while it is 0, what
+            was received is complete, as far as the server knows.
+    """
+
+    def __init__(self, on_lost: OnLost | None, on_node_status: OnNodeStatus | None) -> None:
+        self._on_lost = on_lost
+        self._on_node_status = on_node_status
+        self.lost_events = 0
+
+    def _received(self, response: GetFlowsResponse) -> None:
+        """Count and pass on what a response without a flow says."""
+        if response.HasField("flow"):
+            return
+        if response.HasField("lost_events"):
+            self.lost_events += response.lost_events.num_events_lost
+            if self._on_lost is not None:
+                self._on_lost(response.lost_events)
+        elif response.HasField("node_status") and self._on_node_status is not None:
+            self._on_node_status(response.node_status)
+
+
+class FlowStream(StreamTally, _Stream[GetFlowsResponse]):
+    """Flows as they arrive; iterate once. Closing it or leaving its `with` block ends the call."""
+
+    def __init__(
+        self,
+        call: _Call[GetFlowsResponse],
+        target: Target,
+        on_lost: OnLost | None = None,
+        on_node_status: OnNodeStatus | None = None,
+    ) -> None:
+        StreamTally.__init__(self, on_lost, on_node_status)
+        _Stream.__init__(self, call, target)
+
+    def __iter__(self) -> Iterator[Flow]:
+        for response in self.responses():
+            if response.HasField("flow"):
+                yield response.flow
+
+
+class AsyncFlowStream(StreamTally, _AsyncStream[GetFlowsResponse]):
+    """`FlowStream` for asyncio: `async for`, `async with`."""
+
+    def __init__(
+        self,
+        call: _AsyncCall[GetFlowsResponse],
+        target: Target,
+        on_lost: OnLost | None = None,
+        on_node_status: OnNodeStatus | None = None,
+    ) -> None:
+        StreamTally.__init__(self, on_lost, on_node_status)
+        _AsyncStream.__init__(self, call, target)
+
+    async def __aiter__(self) -> AsyncIterator[Flow]:
+        async for response in self.responses():
+            if response.HasField("flow"):
+                yield response.flow

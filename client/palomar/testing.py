@@ -11,16 +11,20 @@ asked. The project tests itself with it, and so may programs that use `palomar.C
 
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import grpc
 from google.protobuf.json_format import ParseDict
 
 from palomar.health import HEALTH_METHOD, Health
 from palomar_proto.observer.observer_pb2 import (
+    GetAgentEventsRequest,
+    GetAgentEventsResponse,
+    GetDebugEventsRequest,
+    GetDebugEventsResponse,
     GetFlowsRequest,
     GetFlowsResponse,
     ServerStatusRequest,
@@ -28,6 +32,9 @@ from palomar_proto.observer.observer_pb2 import (
 )
 
 _CALLS_MAX = 8
+
+_RequestT = TypeVar("_RequestT")
+_ResponseT = TypeVar("_ResponseT")
 
 _FLOW: dict[str, Any] = {
     "time": "2024-03-05T10:20:30.123456789Z",
@@ -60,7 +67,9 @@ class FakeObserver:
 
     Args:
         responses: What each GetFlows call sends, in this order, whatever it asked for.
-        hold: Whether a GetFlows call then stays open until the client leaves, as when following.
+        agent_events: What each GetAgentEvents call sends likewise.
+        debug_events: What each GetDebugEvents call sends likewise.
+        hold: Whether a stream then stays open until the client leaves, as when following.
         error: Status that every call ends with, after its responses: code and details.
         status: Answer of ServerStatus.
         health: Answer of the health check; `None` leaves the check unimplemented.
@@ -69,6 +78,7 @@ class FakeObserver:
     Attributes:
         target: Where it listens, for `Client` or `--server`.
         requests: GetFlows requests so far.
+        event_requests: GetAgentEvents and GetDebugEvents requests so far.
         cancelled: Set when a client has left a call that is held.
     """
 
@@ -76,6 +86,8 @@ class FakeObserver:
         self,
         responses: Sequence[GetFlowsResponse] = (),
         *,
+        agent_events: Sequence[GetAgentEventsResponse] = (),
+        debug_events: Sequence[GetDebugEventsResponse] = (),
         hold: bool = False,
         error: tuple[grpc.StatusCode, str] | None = None,
         status: ServerStatusResponse | None = None,
@@ -84,8 +96,11 @@ class FakeObserver:
     ) -> None:
         self.target = ""
         self.requests: list[GetFlowsRequest] = []
+        self.event_requests: list[GetAgentEventsRequest | GetDebugEventsRequest] = []
         self.cancelled = threading.Event()
         self._responses = responses
+        self._agent_events = agent_events
+        self._debug_events = debug_events
         self._hold = hold
         self._error = error
         self._status = status or ServerStatusResponse()
@@ -94,10 +109,9 @@ class FakeObserver:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._server: grpc.Server | None = None
 
-    def _get_flows(
-        self, request: GetFlowsRequest, context: grpc.ServicerContext
-    ) -> Iterator[GetFlowsResponse]:
-        self.requests.append(request)
+    def _stream(
+        self, responses: Sequence[_ResponseT], context: grpc.ServicerContext
+    ) -> Iterator[_ResponseT]:
         left = threading.Event()
         if self._hold:
 
@@ -109,7 +123,7 @@ class FakeObserver:
             # yield may never run.
             if not context.add_callback(note_leaving):
                 note_leaving()
-        yield from self._responses
+        yield from responses
         self._fail_if_told(context)
         if self._hold:
             left.wait()
@@ -153,7 +167,19 @@ class FakeObserver:
     def _observer_handler(self) -> grpc.GenericRpcHandler:
         methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
             "GetFlows": grpc.unary_stream_rpc_method_handler(
-                self._get_flows, GetFlowsRequest.FromString, GetFlowsResponse.SerializeToString
+                self._serve(self.requests, self._responses),
+                GetFlowsRequest.FromString,
+                GetFlowsResponse.SerializeToString,
+            ),
+            "GetAgentEvents": grpc.unary_stream_rpc_method_handler(
+                self._serve(self.event_requests, self._agent_events),
+                GetAgentEventsRequest.FromString,
+                GetAgentEventsResponse.SerializeToString,
+            ),
+            "GetDebugEvents": grpc.unary_stream_rpc_method_handler(
+                self._serve(self.event_requests, self._debug_events),
+                GetDebugEventsRequest.FromString,
+                GetDebugEventsResponse.SerializeToString,
             ),
             "ServerStatus": grpc.unary_unary_rpc_method_handler(
                 self._server_status,
@@ -162,6 +188,17 @@ class FakeObserver:
             ),
         }
         return grpc.method_handlers_generic_handler("observer.Observer", methods)
+
+    def _serve(
+        self, requests: list[_RequestT], responses: Sequence[_ResponseT]
+    ) -> Callable[[_RequestT, grpc.ServicerContext], Iterator[_ResponseT]]:
+        """Make a handler that remembers the request and sends the script."""
+
+        def serve(request: _RequestT, context: grpc.ServicerContext) -> Iterator[_ResponseT]:
+            requests.append(request)
+            return self._stream(responses, context)
+
+        return serve
 
     def _fail_if_told(self, context: grpc.ServicerContext) -> None:
         if self._error is not None:

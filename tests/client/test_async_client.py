@@ -8,7 +8,12 @@ import pytest
 import palomar
 from palomar.testing import FakeObserver, make_response
 from palomar_proto.flow.flow_pb2 import Flow
-from palomar_proto.observer.observer_pb2 import GetFlowsResponse, ServerStatusResponse
+from palomar_proto.observer.observer_pb2 import (
+    GetAgentEventsResponse,
+    GetDebugEventsResponse,
+    GetFlowsResponse,
+    ServerStatusResponse,
+)
 
 
 async def flows_of(stream: palomar.AsyncFlowStream) -> list[Flow]:
@@ -71,13 +76,37 @@ async def test_status_and_health() -> None:
             assert await client.health() is None
 
 
+async def test_events_come_with_their_time_and_node() -> None:
+    agent, debug = GetAgentEventsResponse(node_name="a"), GetDebugEventsResponse(node_name="d")
+    with FakeObserver(agent_events=[agent], debug_events=[debug]) as server:
+        async with palomar.AsyncClient(server.target) as client:
+            async with client.agent_events(last=1) as stream:
+                assert [response async for response in stream] == [agent]
+            assert [response async for response in client.debug_events(last=2)] == [debug]
+    assert [request.number for request in server.event_requests] == [1, 2]
+
+
+async def test_a_followed_event_stream_can_be_closed() -> None:
+    agent = GetAgentEventsResponse(node_name="a")
+    with FakeObserver(agent_events=[agent], hold=True) as server:
+        async with palomar.AsyncClient(server.target) as client:
+            stream = client.agent_events(follow=True)
+            async for response in stream:
+                assert response == agent
+                stream.close()
+
+
 async def test_absent_server_is_unavailable(tmp_path: Path) -> None:
     async with palomar.AsyncClient(f"unix:{tmp_path}/x.sock") as client:
         with pytest.raises(palomar.ServerUnavailable, match="no such socket"):
             await client.status()
 
 
-@pytest.mark.parametrize("name", ["__init__", "observe", "stream", "status", "health", "close"])
+@pytest.mark.parametrize(
+    "name",
+    ["__init__", "observe", "stream", "agent_events", "agent_event_stream", "debug_events",
+     "debug_event_stream", "status", "health", "close"],
+)  # fmt: skip
 def test_both_clients_take_the_same_arguments(name: str) -> None:
     ours, theirs = (
         list(inspect.signature(getattr(kind, name)).parameters.items())

@@ -4,10 +4,18 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest
+from google.protobuf.json_format import ParseDict
 
 import palomar
 from palomar.testing import FakeObserver, make_response
-from palomar_proto.observer.observer_pb2 import GetFlowsResponse, ServerStatusResponse
+from palomar_proto.flow.flow_pb2 import DebugEvent
+from palomar_proto.observer.observer_pb2 import (
+    GetAgentEventsRequest,
+    GetAgentEventsResponse,
+    GetDebugEventsResponse,
+    GetFlowsResponse,
+    ServerStatusResponse,
+)
 
 if TYPE_CHECKING:
     from palomar_proto.flow.flow_pb2 import LostEvent
@@ -102,6 +110,34 @@ def test_status_and_health() -> None:
         assert client.status() == status
         assert client.health() is palomar.Health.SERVING
         assert client.server == server.target
+
+
+def test_events_come_with_their_time_and_node() -> None:
+    agent = ParseDict(
+        {
+            "agent_event": {"type": "POLICY_UPDATED"},
+            "node_name": "c/n",
+            "time": "2024-03-05T10:20:30Z",
+        },
+        GetAgentEventsResponse(),
+    )
+    debug = GetDebugEventsResponse(node_name="c/n", debug_event=DebugEvent(message="m"))
+    with (
+        FakeObserver(agent_events=[agent], debug_events=[debug]) as server,
+        palomar.Client(server.target) as client,
+    ):
+        assert list(client.agent_events(last=2)) == [agent]
+        assert list(client.debug_events(since="5m")) == [debug]
+    assert server.event_requests[0] == GetAgentEventsRequest(number=2)
+    assert server.event_requests[1].HasField("since")
+
+
+def test_a_server_without_events_is_an_error_while_iterating() -> None:
+    error = (grpc.StatusCode.UNIMPLEMENTED, "not behind a relay")
+    with FakeObserver(error=error) as server, palomar.Client(server.target) as client:
+        stream = client.agent_events()
+        with pytest.raises(palomar.Unsupported, match="not behind a relay"):
+            list(stream)
 
 
 def test_server_without_health_check_has_none() -> None:

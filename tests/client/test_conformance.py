@@ -16,7 +16,12 @@ from palomar.printers.color import COLORED, PLAIN
 from palomar.printers.notices import is_trouble
 from palomar.status import status_text
 from palomar.testing import FakeObserver
-from palomar_proto.observer.observer_pb2 import GetFlowsResponse, ServerStatusResponse
+from palomar_proto.observer.observer_pb2 import (
+    GetAgentEventsResponse,
+    GetDebugEventsResponse,
+    GetFlowsResponse,
+    ServerStatusResponse,
+)
 
 # The flags that decide what a printer prints, and those without effect on it.
 _FILES = {"flows.jsonl", "special.jsonl"}
@@ -222,3 +227,43 @@ def test_filter_flags_make_the_filters_hubble_makes(cases: list[dict[str, Any]])
             assert output == expected, case["name"]
         compared += 1
     assert compared >= 70
+
+
+_EVENT_COMMANDS = {
+    "agent-events": ("GetAgentEvents", GetAgentEventsResponse),
+    "debug-events": ("GetDebugEvents", GetDebugEventsResponse),
+}
+# Deliberate: Hubble takes `--first` and does as if it were not there.
+_FIRST_HEEDED = "--first"
+
+
+def test_events_are_asked_for_and_printed_as_hubble_does(cases: list[dict[str, Any]]) -> None:
+    compared = 0
+    for case in cases:
+        if not case["name"].startswith("events/"):
+            continue
+        command = case["argv"][1]
+        method, response_type = _EVENT_COMMANDS[command]
+        script = case["server"]["rpc"][method]["responses"]
+        responses: list[Any] = [ParseDict(item, response_type()) for item in script]
+        with FakeObserver(
+            agent_events=responses if command == "agent-events" else (),
+            debug_events=responses if command == "debug-events" else (),
+        ) as server:
+            target = server.target.removeprefix("unix:")
+            arguments = [one.replace("{SOCKET}", target) for one in case["argv"]]
+            run = CliRunner().invoke(cli, arguments)
+        if case["exit"]:
+            assert run.exit_code == 2, case["name"]
+        elif "json" in case["name"]:
+            assert _same_json(run.stdout, case["stdout"]), case["name"]
+        else:
+            assert run.stdout == case["stdout"], case["name"]
+        expected = [
+            ParseDict(item["request"], type(asked)())
+            for item, asked in zip(case["requests"], server.event_requests, strict=True)
+        ]
+        if _FIRST_HEEDED not in arguments:
+            assert server.event_requests == expected, case["name"]
+        compared += 1
+    assert compared >= 30

@@ -5,9 +5,15 @@ import pytest
 
 from palomar.errors import InvalidRequest
 from palomar.filters import Filter
-from palomar.requests import NUMBER_MAX, Selection, flows_request, keyword_request
+from palomar.requests import (
+    NUMBER_MAX,
+    Selection,
+    events_request,
+    flows_request,
+    keyword_request,
+)
 from palomar_proto.flow.flow_pb2 import DROPPED, FlowFilter
-from palomar_proto.observer.observer_pb2 import GetFlowsRequest
+from palomar_proto.observer.observer_pb2 import GetDebugEventsRequest, GetFlowsRequest
 
 NOW_NS = 1_700_000_000 * 10**9
 
@@ -99,3 +105,18 @@ def test_unknown_keyword_is_a_type_error() -> None:
 def test_flows_request_takes_ready_messages() -> None:
     made = flows_request(Selection(first=3), [FlowFilter()], [], NOW_NS)
     assert (made.number, made.first, list(made.whitelist)) == (3, True, [FlowFilter()])
+
+
+@pytest.mark.parametrize(
+    ("selection", "number"),
+    [(Selection(), 20), (Selection(follow=True), 20), (Selection(since="5m"), 0),
+     (Selection(until="5m"), NUMBER_MAX), (Selection(until="5m", follow=True), 20)],
+)  # fmt: skip
+def test_events_are_the_last_even_when_following(selection: Selection, number: int) -> None:
+    made = events_request(GetDebugEventsRequest, selection, NOW_NS)
+    assert (made.number, made.follow) == (number, selection.follow)
+
+
+def test_events_come_whole() -> None:
+    with pytest.raises(InvalidRequest, match="of flows"):
+        events_request(GetDebugEventsRequest, Selection(fields=["message"]), NOW_NS)

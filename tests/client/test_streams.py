@@ -1,14 +1,24 @@
 import pytest
 
-from palomar.streams import FlowStream
+from palomar.streams import EventStream, FlowStream
 from palomar.target import parse_target
 from palomar.testing import make_response
 from palomar_proto.flow.flow_pb2 import LostEvent
-from palomar_proto.observer.observer_pb2 import GetFlowsResponse
+from palomar_proto.observer.observer_pb2 import GetAgentEventsResponse, GetFlowsResponse
+
+
+class EventCall(list[GetAgentEventsResponse]):
+    """Answers of a call, and whether it was cancelled."""
+
+    cancelled = False
+
+    def cancel(self) -> bool:
+        self.cancelled = True
+        return True
 
 
 class Call(list[GetFlowsResponse]):
-    """Answers of a call, and whether it was cancelled."""
+    """The same for flows."""
 
     cancelled = False
 
@@ -43,3 +53,11 @@ def test_error_of_a_callback_reaches_the_reader(loss: GetFlowsResponse) -> None:
 
     with pytest.raises(KeyError):
         list(FlowStream(Call([loss]), parse_target("h:1"), on_lost=fail))
+
+
+def test_a_stream_of_events_yields_their_responses_and_lets_go() -> None:
+    responses = [GetAgentEventsResponse(node_name="a"), GetAgentEventsResponse(node_name="b")]
+    call = EventCall(responses)
+    with EventStream(call, parse_target("h:1")) as stream:
+        assert [response.node_name for response in stream] == ["a", "b"]
+    assert call.cancelled

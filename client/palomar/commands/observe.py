@@ -9,18 +9,17 @@ from typing import Any
 import click
 
 from palomar.commands.flag_order import OrderedCommand, flags_in_order
+from palomar.commands.observe_events import agent_events, debug_events
+from palomar.commands.selection_options import (
+    format_options,
+    refuse_following_table,
+    selection_options,
+)
 from palomar.commands.server_options import server_options
 from palomar.errors import InvalidRequest
 from palomar.filter_flags import FILTER_KEYS, FilterKey
 
-FORMATS = ("compact", "dict", "json", "jsonpb", "table", "JSON", "tab")
-"""Must match `printers.PRINTERS`, which takes long to import; the last two are not told."""
-
 _NOT = "not"
-_TIME_FORMATS = (
-    "StampMilli, YearMonthDay, YearMonthDayHour, YearMonthDayHourMinute, RFC3339, RFC3339Milli, "
-    "RFC3339Micro, RFC3339Nano, RFC1123Z"
-)
 
 
 class _FlowsByDefault(click.Group):
@@ -44,45 +43,7 @@ _FILTER_OPTIONS = [
     click.Option([f"--{_NOT}"], count=True, help="Leave out what the next filter matches."),
 ]
 
-_SELECTION_OPTIONS = [
-    click.Option(
-        ["--last"],
-        type=click.IntRange(0),
-        default=0,
-        metavar="N",
-        help="The newest N flows.  [default: 20 where nothing else says how many]",
-    ),
-    click.Option(
-        ["--first"], type=click.IntRange(0), default=0, metavar="N", help="The oldest N flows."
-    ),
-    click.Option(["--all"], is_flag=True, help="All flows the server has."),
-    click.Option(["-f", "--follow"], is_flag=True, help="Go on with new flows as they happen."),
-    click.Option(
-        ["--since"],
-        default="",
-        metavar="TIME",
-        help="From then on: a duration ago (5m) or a date (2024-03-05T10:20Z).",
-    ),
-    click.Option(
-        ["--until"], default="", metavar="TIME", help="Up to then; ignored when following."
-    ),
-]
-
-_FORMAT_OPTIONS = [
-    click.Option(
-        ["-o", "--output"],
-        type=click.Choice(FORMATS),
-        default="compact",
-        metavar="|".join(FORMATS[:5]),
-        help="Format.  [default: compact]",
-    ),
-    click.Option(
-        ["--time-format"],
-        default="StampMilli",
-        metavar="NAME",
-        help=f"Of the human formats: {_TIME_FORMATS}.  [default: StampMilli]",
-    ),
-    click.Option(["--print-node-name"], is_flag=True, help="Name the node that saw the flow."),
+_LOOK_OPTIONS = [
     click.Option(
         ["--color"],
         default="auto",
@@ -107,14 +68,19 @@ _FORMAT_OPTIONS = [
 ]
 
 
-@click.group(cls=_FlowsByDefault, short_help="Show flows.")
+@click.group(cls=_FlowsByDefault, short_help="Show flows, or agent or debug events.")
 def observe() -> None:
     """Show flows, or what a subcommand names."""
 
 
 @observe.command(
     cls=OrderedCommand,
-    params=[*_FILTER_OPTIONS, *_SELECTION_OPTIONS, *_FORMAT_OPTIONS],
+    params=[
+        *_FILTER_OPTIONS,
+        *selection_options("flows"),
+        *format_options("flow"),
+        *_LOOK_OPTIONS,
+    ],
     short_help="Show flows (the default).",
 )
 @server_options
@@ -123,16 +89,13 @@ def flows(ctx: click.Context, /, **options: Any) -> None:
     """Show the flows that match all filters, oldest first.
 
     Several values of one filter are alternatives. A filter without from- or to- matches either end
-    of a flow.
+    of a flow. Other events are shown by `palomar observe agent-events` and `debug-events`.
 
     \b
       palomar observe --verdict dropped --since 5m
       palomar observe -f --pod shop/cart --not --port 53 -o json
     """  # noqa: D301 - click looks for the backspace character
-    if options["follow"] and options["output"] in {"table", "tab"}:
-        raise click.UsageError(
-            "a table cannot follow, since it needs all rows; use -o compact", ctx
-        )
+    refuse_following_table(ctx, follow=options["follow"], output=options["output"])
 
     from palomar import observation  # noqa: PLC0415 - loads gRPC, which --help should not await
 
@@ -145,3 +108,7 @@ def flows(ctx: click.Context, /, **options: Any) -> None:
         observation.show_filters(request)
     else:
         observation.show_flows(request, options)
+
+
+observe.add_command(agent_events)
+observe.add_command(debug_events)

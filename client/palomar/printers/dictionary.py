@@ -2,6 +2,16 @@
 
 from palomar.printers.columns import Look
 from palomar.printers.escape import visible
+from palomar.printers.events import (
+    EventResponse,
+    agent_event_details,
+    agent_event_type,
+    debug_event_cpu,
+    debug_event_mark,
+    debug_event_source,
+    debug_event_type,
+    event_time,
+)
 from palomar.printers.notices import (
     loss_source,
     loss_span,
@@ -17,7 +27,7 @@ _SEPARATOR = "------------\n"
 
 
 class DictPrinter(Printer):
-    """Prints one record of several lines a flow."""
+    """Prints one record of several lines a flow or event."""
 
     def __init__(self, look: Look) -> None:
         super().__init__(look)
@@ -63,6 +73,35 @@ class DictPrinter(Printer):
             f"      STATE: {node_state(status)}\n"
             f"      NODES: {node_names(status)}\n"
             f"    MESSAGE: {node_message(status) if status.message else 'N/A'}\n"
+        )
+
+    def agent_event(self, response: observer_pb2.GetAgentEventsResponse) -> str:
+        """Print the event's record."""
+        event = response.agent_event
+        return (
+            f"{self._event_start(response)}"
+            f"       TYPE: {agent_event_type(event)}\n"
+            f"    DETAILS: {agent_event_details(event, self._columns.format_time)}\n"
+        )
+
+    def debug_event(self, response: observer_pb2.GetDebugEventsResponse) -> str:
+        """Print the event's record."""
+        event = response.debug_event
+        return (
+            f"{self._event_start(response)}"
+            f"       TYPE: {debug_event_type(event)}\n"
+            f"       FROM: {debug_event_source(event)}\n"
+            f"       MARK: {debug_event_mark(event)}\n"
+            f"        CPU: {debug_event_cpu(event)}\n"
+            f"    MESSAGE: {visible(event.message)}\n"
+        )
+
+    def _event_start(self, response: EventResponse) -> str:
+        # Programs that read Hubble's records know the line to go on behind the dashes.
+        return (
+            f"{self._begin().rstrip()}"
+            f"  TIMESTAMP: {event_time(response, self._columns.format_time)}\n"
+            f"{self._node(response.node_name)}"
         )
 
     def _begin(self) -> str:

@@ -33,6 +33,14 @@ class Printer(ABC):
         """Turn a response that holds a node status change into text for standard error."""
         return node_status_line(response, self._columns.format_time)
 
+    @abstractmethod
+    def agent_event(self, response: observer_pb2.GetAgentEventsResponse) -> str:
+        """Turn an agent event into text for standard output."""
+
+    @abstractmethod
+    def debug_event(self, response: observer_pb2.GetDebugEventsResponse) -> str:
+        """Turn a debug event into text for standard output."""
+
     def end(self) -> str:
         """Hand out what was held back until the end of the stream."""
         return ""

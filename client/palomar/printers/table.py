@@ -9,15 +9,28 @@ from dataclasses import replace
 from palomar.printers.color import PLAIN
 from palomar.printers.columns import Look
 from palomar.printers.escape import visible
+from palomar.printers.events import (
+    agent_event_details,
+    agent_event_type,
+    debug_event_cpu,
+    debug_event_mark,
+    debug_event_source,
+    debug_event_type,
+    event_time,
+)
 from palomar.printers.notices import loss_source, loss_span, response_time
 from palomar.printers.printer import Printer
 from palomar_proto.observer import observer_pb2
 
 _PADDING_CHARACTERS = 3
+_FLOW_HEADING = ("SOURCE", "DESTINATION", "TYPE", "VERDICT", "SUMMARY")
+_AGENT_EVENT_HEADING = ("TYPE", "DETAILS")
+# Hubble leaves an empty column behind the endpoint.
+_DEBUG_EVENT_HEADING = ("FROM", "", "TYPE", "CPU/MARK", "MESSAGE")
 
 
 class TablePrinter(Printer):
-    """Prints all flows as one table when the stream has ended."""
+    """Prints all flows or events as one table when the stream has ended."""
 
     def __init__(self, look: Look) -> None:
         super().__init__(replace(look, palette=PLAIN))  # control sequences would count as width
@@ -28,6 +41,7 @@ class TablePrinter(Printer):
         flow = response.flow
         columns = self._columns
         return self._add(
+            _FLOW_HEADING,
             columns.time(flow),
             flow.node_name,
             *columns.ends(flow),
@@ -41,6 +55,7 @@ class TablePrinter(Printer):
         lost = response.lost_events
         format_time = self._columns.format_time
         return self._add(
+            _FLOW_HEADING,
             response_time(response, format_time),
             response.node_name,
             loss_source(lost),
@@ -48,6 +63,32 @@ class TablePrinter(Printer):
             "EVENTS LOST",
             "-",
             f"CPU({lost.cpu.value}) - {lost.num_events_lost}{loss_span(lost, format_time)}",
+        )
+
+    def agent_event(self, response: observer_pb2.GetAgentEventsResponse) -> str:
+        """Add the event's row."""
+        event = response.agent_event
+        format_time = self._columns.format_time
+        return self._add(
+            _AGENT_EVENT_HEADING,
+            event_time(response, format_time),
+            response.node_name,
+            agent_event_type(event),
+            agent_event_details(event, format_time),
+        )
+
+    def debug_event(self, response: observer_pb2.GetDebugEventsResponse) -> str:
+        """Add the event's row."""
+        event = response.debug_event
+        return self._add(
+            _DEBUG_EVENT_HEADING,
+            event_time(response, self._columns.format_time),
+            response.node_name,
+            debug_event_source(event),
+            "",
+            debug_event_type(event),
+            f"{debug_event_cpu(event)} {debug_event_mark(event)}",
+            visible(event.message),
         )
 
     def end(self) -> str:
@@ -63,13 +104,9 @@ class TablePrinter(Printer):
         self._rows.clear()
         return "".join(lines)
 
-    def _add(self, time: str, node: str, *rest: str) -> str:
+    def _add(self, heading: tuple[str, ...], time: str, node: str, *rest: str) -> str:
         if not self._rows:
-            self._rows.append(
-                self._row(
-                    "TIMESTAMP", "NODE", "SOURCE", "DESTINATION", "TYPE", "VERDICT", "SUMMARY"
-                )
-            )
+            self._rows.append(self._row("TIMESTAMP", "NODE", *heading))
         self._rows.append(self._row(time, visible(node), *rest))
         return ""
 

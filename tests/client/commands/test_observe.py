@@ -2,9 +2,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from palomar.cli import cli
-from palomar.commands.observe import FORMATS
 from palomar.filter_flags import FILTER_KEYS
-from palomar.printers import PRINTERS
 from palomar.printers.time_format import TIME_FORMATS
 from palomar.testing import FakeObserver, make_response
 from palomar_proto.observer.observer_pb2 import GetFlowsResponse
@@ -13,10 +11,6 @@ from palomar_proto.relay.relay_pb2 import NODE_CONNECTED
 
 def observe(server: FakeObserver, *arguments: str) -> Result:
     return CliRunner().invoke(cli, ["observe", *arguments, "--server", server.target])
-
-
-def test_formats_are_the_printers() -> None:
-    assert set(FORMATS) == set(PRINTERS)
 
 
 def test_flows_is_the_default_subcommand() -> None:
