@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 INSTALLED := $(VENV)/.installed
+FUZZ_INSTALLED := $(VENV)/.installed-fuzz
 SYSTEM_PACKAGES := PYTHON=$(PYTHON) VENV=$(VENV) deploy/system-packages
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check demo bench proto fmt sample
+.PHONY: help setup run test check conformance fuzz demo bench proto docs fmt sample
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## virtual environment, packages, and with apt what the system lacks
 	@$(SYSTEM_PACKAGES)
@@ -37,6 +38,17 @@ check: $(INSTALLED) ## ruff, mypy, import-linter, freshness of the stubs
 	$(BIN)/lint-imports
 	$(BIN)/python proto/generate.py --check
 
+conformance: $(INSTALLED) ## what palomar makes of the cases that real Hubble has decided
+	@$(BIN)/python -m tests.conformance $(ARGS)
+
+# Only fuzzing needs it, and it is large.
+$(FUZZ_INSTALLED): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --group fuzz
+	@touch $@
+
+fuzz: $(FUZZ_INSTALLED) ## look for input that breaks the decoders, for FUZZ_SECONDS (60)
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
 demo: $(INSTALLED) ## two pods, real traffic, real drops, and what palomar says about them
 	@$(BIN)/python deploy/demo.py
 
@@ -45,6 +57,9 @@ bench: $(INSTALLED) ## every performance figure, as a table and as build/bench.j
 
 proto: $(INSTALLED) ## write the stubs anew after a change of a .proto file
 	$(BIN)/python proto/generate.py
+
+docs: $(INSTALLED) ## write the pages anew that come from the code
+	$(BIN)/python docs/generate.py
 
 fmt: $(INSTALLED) ## format and fix what can be fixed
 	$(BIN)/ruff format

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bench import corpus
 from bench.daemon import cpu_shares, full, idle
 from bench.figure import Figure, save, show
-from bench.ingest import ingest
+from bench.ingest import ingest, ingest_corpus
 from palomar_bpf.check import check_machine, missing
 
 RESULT = Path(__file__).parents[1] / "build" / "bench.json"
-ALWAYS = (ingest, full)
+ALWAYS = (ingest, ingest_corpus, full)
 LIVE = (idle, cpu_shares)
 
 
@@ -24,6 +25,8 @@ def main() -> None:
     for measure in (*ALWAYS, *(() if lacks else LIVE)):
         log.print(f"measuring {measure.__name__} …")
         figures += measure()
+    if not corpus.FOLDER.is_dir():
+        log.print(f"no figures of the mixed corpus: there is no folder {corpus.FOLDER}")
     for lack in lacks:
         log.print(f"no live figures: {lack.name}: {lack.detail}; {lack.remedy}")
     show(figures)
