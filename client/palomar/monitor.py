@@ -79,6 +79,8 @@ class MonitorClient:
             while data := self._connection.recv(_RECEIVE_BYTES):
                 if payloads := decoder.feed(data):
                     yield payloads
+                if decoder.ended:
+                    raise ServerError(f"{self.path} ended its stream within a message")
             decoder.finish()
         except PayloadError as error:
             if error.payloads:

@@ -212,6 +212,8 @@ class CiliumSource:
             data = connection.recv(_RECEIVE_BYTES)
             payloads = self._decoder.feed(data)
             why = "" if data else "it was closed"
+            if self._decoder.ended:
+                why = "its stream ended within a message"
         except BlockingIOError:
             return None
         except OSError as error:

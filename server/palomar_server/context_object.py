@@ -35,6 +35,13 @@ def texts(value: Any) -> tuple[str, ...]:
     return tuple(map(str, value))
 
 
+def labels(value: Any) -> tuple[str, ...]:
+    """The labels of a list, without the equals sign of an empty value, as Cilium writes them."""
+    return tuple(
+        text[:-1] if text.endswith("=") and text.count("=") == 1 else text for text in texts(value)
+    )
+
+
 def endpoint(change: dict[str, Any]) -> Endpoint:
     """The endpoint that a change describes."""
     return Endpoint(
@@ -43,7 +50,7 @@ def endpoint(change: dict[str, Any]) -> Endpoint:
         namespace=str(change.get("namespace", "")),
         pod_name=str(change.get("pod_name", "")),
         cluster_name=str(change.get("cluster_name", "")),
-        labels=texts(change.get("labels", ())),
+        labels=labels(change.get("labels", ())),
         workloads=tuple((str(name), str(kind)) for name, kind in change.get("workloads", ())),
     )
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from palomar_proto.gob.compatibility import check_compatible
 from palomar_proto.gob.values import Types
-from palomar_proto.gob.wire import GobError, read_int, read_uint
+from palomar_proto.gob.wire import DataEndError, GobError, read_int, read_uint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +45,8 @@ def decode_value(data: bytes, expected: Type | None = None) -> Any:
 class StreamDecoder:
     """Decodes a gob stream as it arrives.
 
-    After a `GobError` the stream is lost: there is no telling where the next message begins.
+    After a `GobError` the stream is lost: there is no telling where the next message begins. A
+    message that ends where a number is due, such as an empty one, ends the stream, as for Go.
 
     Args:
         message_bytes_max: longest message to take; also bounds what is held back of one that has
@@ -58,6 +59,8 @@ class StreamDecoder:
     ) -> None:
         self._messages = _Messages(message_bytes_max, expected)
         self._rest = b""
+        self.ended = False
+        """A message ended the stream: whatever follows is not read."""
 
     def feed(self, data: bytes) -> list[Any]:
         """The values that are complete with `data`.
@@ -66,10 +69,16 @@ class StreamDecoder:
             GobError: the stream is damaged or goes beyond a limit; what came before the damage in
                 the same call stands in the error's attribute `values`.
         """
-        data = self._rest + data if self._rest else data
         values: list[Any] = []
+        if self.ended:
+            return values
+        data = self._rest + data if self._rest else data
         try:
             values.extend(self._messages.values(data))
+        except DataEndError:
+            self.ended = True
+            self._rest = b""
+            return values
         except GobError as error:
             raise StreamError(str(error), values) from error
         self._rest = data[self._messages.taken :]
@@ -81,7 +90,7 @@ class StreamDecoder:
         Raises:
             GobError: the stream ends within a message or between a description and its value.
         """
-        if self._rest or self._messages.value_due:
+        if not self.ended and (self._rest or self._messages.value_due):
             raise StreamError("the stream ends within a message", [])
 
 

@@ -199,10 +199,10 @@ def _struct(fields: tuple[tuple[str, Read], ...]) -> Read:
         while at < end:
             delta = data[at]
             at += 1
-            if delta == 0:
-                break
             if delta >= ONE_BYTE_END:
                 delta, at = read_uint(data, at - 1)
+            if delta == 0:
+                break
             number += delta
             if number >= count:
                 raise GobError(f"field {number} of a struct of {count} fields")

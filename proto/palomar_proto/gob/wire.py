@@ -18,16 +18,21 @@ class GobError(ValueError):
     """The bytes are not a gob, or say something this codec has no room for."""
 
 
+class DataEndError(GobError):
+    """A number is due where the data end: what Go's decoder takes for the end of its input."""
+
+
 def read_uint(data: bytes, at: int) -> tuple[int, int]:
     """The unsigned number at `at`, and where it ends.
 
     Below 128 it is one byte, otherwise the negated count of the big-endian bytes that follow.
 
     Raises:
-        GobError: it has more than 8 bytes or reaches beyond `data`.
+        GobError: it has more than 8 bytes or reaches beyond `data`; a `DataEndError` if nothing
+            of it is there.
     """
     if at >= len(data):
-        raise GobError(f"the data end at byte {at}, where a number is due")
+        raise DataEndError(f"the data end at byte {at}, where a number is due")
     first = data[at]
     if first < ONE_BYTE_END:
         return first, at + 1

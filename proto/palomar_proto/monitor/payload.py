@@ -81,6 +81,11 @@ class PayloadDecoder:
     def __init__(self) -> None:
         self._stream = StreamDecoder(DATA_BYTES_MAX, PAYLOAD)
 
+    @property
+    def ended(self) -> bool:
+        """A message was cut short, which ends the stream: whatever follows is not read."""
+        return self._stream.ended
+
     def feed(self, data: bytes) -> list[Payload]:
         """The payloads that are complete with `data`.
 

@@ -18,8 +18,8 @@ _BYTE, _WORD = 0xFF, 0xFFFF
 _CONNTRACK_STATES = ("New", "Established", "Reply", "Related")
 _DIRECTIONS = ("egress", "ingress")
 _TUPLE_FLAGS = ((1, "OUT"), (2, "RELATED"))
-_ERRNO_MAX = 4095
-"""Error numbers of the kernel are not larger."""
+_ERRNO_MAX = 132
+"""Go has no texts for larger error numbers."""
 
 
 def debug_message(subtype: int, arg1: int, arg2: int, arg3: int) -> str:

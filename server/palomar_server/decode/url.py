@@ -91,12 +91,16 @@ class Url:
             secret = "" if self.password is None else f":{_escape(self.password, _USER)}"
             text += f"{_escape(self.user, _USER)}{secret}@"
         text += _escape(self.host, _HOST)
-        if self.path and self.path[0] != "/" and self.host:
+        path = self.path
+        if not has_authority and self.without_authority and path.startswith("//"):
+            # Else what is behind would look like an authority.
+            path = f"%2F{path[1:]}"
+        if path and path[0] != "/" and self.host:
             text += "/"
-        if first and not text and ":" in self.path.partition("/")[0]:
+        if first and not text and ":" in path.partition("/")[0]:
             # Else what is before the colon would look like a scheme.
             text = "./"
-        return text + self.path
+        return text + path
 
 
 def parse_url(data: bytes) -> Url:
