@@ -8,6 +8,9 @@ own capture runs for its listeners.
 A connection that is cut comes back after a pause that grows; what happened in between is told as a
 loss of the kind `SOURCE_GAP`, for nobody knows how much it was. Names are not taken from the
 stream: it tells changes only, so most pods would stay without any; an inventory gives them.
+
+Events of another palomard carry the kernel's time. Who is at the other end of a unix socket has the
+same kernel, so its clock is measured here.
 """
 
 from __future__ import annotations
@@ -24,8 +27,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from palomar_bpf.batch import Loss, LossKind, PayloadBatch
+from palomar_bpf.boot_clock import boot_offset_ns
 from palomar_proto.monitor.payload import LOST, SAMPLE, PayloadDecoder, PayloadError
-from palomar_server.source import END
+from palomar_server.source import CLOCK_INTERVAL_S, END
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -73,7 +77,7 @@ class CiliumSource:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._path = path
-        self._context = deque(context)
+        self._ready: deque[PayloadBatch | Context] = deque(context)
         self._retry_min_s = retry_min_s
         self._retry_max_s = retry_max_s
         self._clock = clock
@@ -85,6 +89,7 @@ class CiliumSource:
         self._retry_s = retry_min_s
         self._retry_at_s = 0.0
         self._receive_at_s = 0.0
+        self._clock_due_s = float("-inf")
         self._gap_from_ns = 0
         self._complained = False
         self.gaps = 0
@@ -105,11 +110,11 @@ class CiliumSource:
                 return END
             if self._take_wake(self._woken):
                 return None
-            if self._context:
-                return self._context.popleft()
+            if self._ready:
+                return self._ready.popleft()
             if (batch := self._step(self._woken, deadline_s)) is not None:
-                return batch
-            if self._clock() >= deadline_s:
+                self._take(batch)
+            elif self._clock() >= deadline_s:
                 return None
 
     def wake(self) -> None:
@@ -136,6 +141,13 @@ class CiliumSource:
         """Connect with the next read."""
         self._resting = False
         self._retry_at_s = 0.0
+
+    def _take(self, batch: PayloadBatch) -> None:
+        """Make a batch ready; where the clock was not looked at for a while, first what it is."""
+        if self._clock() >= self._clock_due_s:
+            self._clock_due_s = self._clock() + CLOCK_INTERVAL_S
+            self._ready.append({"boot_offset_ns": boot_offset_ns()})
+        self._ready.append(batch)
 
     @staticmethod
     def _take_wake(woken: int) -> bool:

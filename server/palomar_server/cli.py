@@ -20,7 +20,6 @@ from palomar_bpf.errors import CaptureError
 from palomar_server import __version__
 from palomar_server.daemon import Daemon
 from palomar_server.event_file import EventFileError
-from palomar_server.grpc_server import SocketInUseError
 from palomar_server.hooks import HookError
 from palomar_server.inventory import InventoryError
 from palomar_server.options import options
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 
-_EXPECTED = (CaptureError, EventFileError, HookError, InventoryError, OSError, SocketInUseError)
+_EXPECTED = (CaptureError, EventFileError, HookError, InventoryError, OSError)
 """Errors whose text says what to do, and those of the system, which name file or address; anything
 else is a defect and shows its traceback."""
 

@@ -34,6 +34,8 @@ from palomar_server.surroundings import Surroundings
 from palomar_server.waker import Waker
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from palomar_server.settings import Settings
     from palomar_server.source import Source
 
@@ -153,6 +155,7 @@ class Daemon:
         if self._live is not None:
             sources["live"] = self._live
         if settings.cilium_socket is not None:
+            _check_not_own(settings.cilium_socket, settings)
             sources["cilium"] = CiliumSource(settings.cilium_socket)
         if self._replay is not None:
             sources["replay"] = self._replay
@@ -217,7 +220,7 @@ class Daemon:
             resources.push_async_callback(asyncio.to_thread, agent.stop)
             if monitor is not None:
                 resources.push_async_callback(asyncio.to_thread, monitor.close)
-                monitor.start()
+                _listen(monitor)
             await server.start()
             log.info(
                 "serving",
@@ -325,6 +328,32 @@ class Daemon:
         )
         resources.callback(writer.close)
         return writer
+
+
+def _check_not_own(cilium_socket: Path, settings: Settings) -> None:
+    """Refuse to hear oneself: every event would come back, and come back again.
+
+    Raises:
+        SettingsError: it is so.
+    """
+    own = settings.monitor_socket if settings.monitor_clients_max else None
+    if own is not None and cilium_socket.resolve() == own.resolve():
+        raise SettingsError(
+            f"cilium_socket and monitor_socket are both {own}: a daemon cannot be its own source, "
+            "give another --monitor-socket or, by --monitor-clients-max 0, none"
+        )
+
+
+def _listen(monitor: MonitorServer) -> None:
+    """Start the monitor socket; an error says which of the sockets it is about.
+
+    Raises:
+        OSError: it cannot be used.
+    """
+    try:
+        monitor.start()
+    except OSError as error:
+        raise OSError(f"monitor_socket: {error}") from error
 
 
 def _stop(stopping: asyncio.Future[None]) -> None:

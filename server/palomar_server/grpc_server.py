@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
+import asyncio
 import os
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import grpc
+import structlog
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
@@ -22,6 +23,8 @@ from palomar_server.errors import (
     Stopping,
     Unsupported,
 )
+from palomar_server.hang_up import hang_up
+from palomar_server.unix_socket import SocketLock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -31,11 +34,16 @@ if TYPE_CHECKING:
 
     _Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
+log = structlog.get_logger(__name__)
+
 HUBBLE_API_VERSION = "1.19.4"
 """The Hubble release whose API is served; its CLI warns about servers older than itself."""
 
 _REQUEST_BYTES_MAX = 1 << 20
 """A request is filters: a megabyte holds thousands of them."""
+
+_CUT_S = 1.0
+"""How long gRPC may take to cut streams: it is a matter of milliseconds, or never done."""
 
 _HEALTH_SERVICES = ("", "observer.Observer", "hubble.server.Observer")
 """The last is what the hubble CLI asks for."""
@@ -55,10 +63,6 @@ _STATUS = {
 def status_of(error: RequestError) -> grpc.StatusCode:
     """The one place where a gRPC status is chosen."""
     return _STATUS[type(error)]
-
-
-class SocketInUseError(Exception):
-    """Another daemon serves this socket."""
 
 
 def _bind(server: grpc.aio.Server, address: str) -> int:
@@ -145,7 +149,7 @@ class GrpcServer:
         self._socket = socket
         self._socket_mode = socket_mode
         self._listen = listen
-        self._lock: int | None = None
+        self._lock: SocketLock | None = None
         self._bound = False
         self._server: grpc.aio.Server | None = None
         self._health = health_aio.HealthServicer()
@@ -203,31 +207,25 @@ class GrpcServer:
             SocketInUseError: another daemon holds the socket.
             OSError: its directory cannot be used.
         """
-        if self._lock is not None:
-            return
-        self._socket.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        path = self._socket.with_name(self._socket.name + ".lock")
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(lock)
-            raise SocketInUseError(
-                f"another palomard serves {self._socket}; stop it or choose another --socket"
-            ) from error
-        self._lock = lock
+        if self._lock is None:
+            self._lock = SocketLock(self._socket)
 
     async def stop(self, grace_s: float) -> None:
         """Let streams end within `grace_s` seconds, then cut them; remove the socket."""
         if self._server is not None:
             await self._health.enter_graceful_shutdown()
-            await self._server.stop(grace_s)
+            async with asyncio.TaskGroup() as tasks:
+                stopping = tasks.create_task(self._server.stop(grace_s), name="stop gRPC")
+                await asyncio.wait((stopping,), timeout=grace_s + _CUT_S)
+                if not stopping.done():
+                    # gRPC waits without end for one that does not even take in that it was cut.
+                    cut = hang_up(self._socket, self.port)
+                    log.warning("clients that do not read are cut", clients=cut)
             self._server = None
         if self._bound:
             # Only then is what lies there our socket, and not a file of somebody else.
             self._socket.unlink(missing_ok=True)
             self._bound = False
         if self._lock is not None:
-            # The lock file stays: removing it would let two daemons hold locks on two files.
-            os.close(self._lock)
+            self._lock.release()
             self._lock = None

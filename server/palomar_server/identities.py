@@ -62,12 +62,13 @@ class Identities:
 def shown_labels(labels: Iterable[str], identity: int) -> list[str]:
     """The labels of an identity as flows show them: sorted.
 
-    A CIDR's identity has labels for all prefixes around it too; only the longest one is shown.
+    A CIDR's identity has labels for all prefixes around it too; only the longest one is shown, and
+    never that of all addresses, as in Hubble.
     """
     if identity >> _SCOPE_SHIFT != _SCOPE_LOCAL:
         return sorted(labels)
     shown = []
-    longest, longest_bits = "", -1
+    longest, longest_bits = "", 0
     for label in labels:
         if not label.startswith(_CIDR_SOURCE):
             shown.append(label)
@@ -80,9 +81,10 @@ def _prefix_bits(label: str) -> int:
     # Labels cannot hold colons, so IPv6 prefixes have dashes there.
     text = label.removeprefix(_CIDR_SOURCE).replace("-", ":")
     try:
-        return ipaddress.ip_network(text, strict=False).prefixlen
+        # Without a length it would be taken for an address.
+        return ipaddress.ip_network(text, strict=False).prefixlen if "/" in text else 0
     except ValueError:
-        return -1
+        return 0
 
 
 def cluster_of(labels: Iterable[str]) -> str:

@@ -17,7 +17,7 @@ from palomar_bpf.capture import LiveCapture
 from palomar_bpf.errors import CaptureError
 from palomar_server.namespaces import NamespaceWatcher
 from palomar_server.rtnetlink import RouteQueries
-from palomar_server.source import END
+from palomar_server.source import CLOCK_INTERVAL_S, END
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,10 +32,6 @@ if TYPE_CHECKING:
     from palomar_server.surroundings import Context
 
 log = structlog.get_logger(__name__)
-
-CLOCK_INTERVAL_S = 10.0
-"""How often the wall clock's offset is measured while there is traffic: time daemons slew by at
-most half a millisecond a second."""
 
 
 class LiveSource:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import types
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
 from pydantic import BeforeValidator
@@ -91,6 +91,8 @@ def _click_type(field: FieldInfo) -> Any:
     annotation = field.annotation
     if get_origin(annotation) in (types.UnionType, Union):
         annotation = next(each for each in get_args(annotation) if each is not types.NoneType)
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
     if get_origin(annotation) is Literal:
         return click.Choice(get_args(annotation))
     if annotation is Path:

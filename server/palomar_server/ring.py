@@ -14,6 +14,7 @@ row of an HTTP request may bring a thousand times what a row takes.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,6 +54,9 @@ class Ring:
         self._oldest = 0
         self._next = 0
         self._messages: dict[int, bytes] = {}
+        self._message_sequences: deque[int] = deque()
+        """The keys of these, oldest first: a dictionary is slow to find its first one, for it walks
+        past all that were removed there."""
         self._messages_bytes = 0
         self.flows_seen = 0
         """Flows ever written; other kinds of events are not counted."""
@@ -103,7 +107,7 @@ class Ring:
         target[: len(rows) - head] = source[head:]
         if messages:
             self._keep(rows, start, messages)
-        while self._messages and next(iter(self._messages)) < self._oldest:
+        while self._message_sequences and self._message_sequences[0] < self._oldest:
             self._forget()
         self.flows_seen += flows
         self._next = end
@@ -133,12 +137,13 @@ class Ring:
         for index in numbers.nonzero()[0].tolist():
             message = messages[int(numbers[index]) - 1]
             self._messages[start + index] = message
+            self._message_sequences.append(start + index)
             self._messages_bytes += len(message) + _MESSAGE_OVERHEAD_BYTES
         while self._messages_bytes > self._messages_max_bytes:
-            self.messages_dropped += next(iter(self._messages)) >= self._oldest
+            self.messages_dropped += self._message_sequences[0] >= self._oldest
             self._forget()
 
     def _forget(self) -> None:
         """Remove the oldest message."""
-        message = self._messages.pop(next(iter(self._messages)))
+        message = self._messages.pop(self._message_sequences.popleft())
         self._messages_bytes -= len(message) + _MESSAGE_OVERHEAD_BYTES

@@ -7,12 +7,16 @@ allowed, and `settings` adds the name and where the value came from.
 import fnmatch
 import ipaddress
 import math
+import os
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator
 
 RING_CAPACITY_MAX = 65_535
+_SOCKET_PATH_BYTES_MAX = 107
+"""sun_path of unix(7), without its terminating zero."""
 _PORT_MAX = 65_535
 _MODE_MAX = 0o777
 _PAGES_MAX = 1 << 14
@@ -31,6 +35,14 @@ def _split(value: Any) -> Any:
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
         return value
     return tuple(part for item in value for part in map(str.strip, item.split(",")) if part)
+
+
+def _check_socket_path(value: Path) -> Path:
+    if not value.name or "\0" in value.name:
+        raise ValueError("must be the path of a socket, such as /run/palomar/palomar.sock")
+    if len(os.fsencode(value)) > _SOCKET_PATH_BYTES_MAX:
+        raise ValueError(f"is too long for a socket: at most {_SOCKET_PATH_BYTES_MAX} bytes")
+    return value
 
 
 def _check_listen(value: str) -> str:
@@ -137,6 +149,8 @@ def _check_hook(value: str) -> str:
     return value
 
 
+SocketPath: TypeAlias = Annotated[Path, AfterValidator(_check_socket_path)]
+"""Path of a unix socket."""
 ListenAddress: TypeAlias = Annotated[str, AfterValidator(_check_listen)]
 """HOST:PORT on a loopback address; port 0 leaves the choice to the kernel."""
 RingCapacity: TypeAlias = Annotated[int, AfterValidator(_check_ring_capacity)]

@@ -30,6 +30,7 @@ from palomar_server.setting_types import (
     Name,
     Pages,
     RingCapacity,
+    SocketPath,
     Speed,
     TcpFlags,
 )
@@ -75,7 +76,7 @@ class Settings(BaseModel):
         allow_inf_nan=False,
     )
 
-    socket: Path = Path("/run/palomar/palomar.sock")
+    socket: SocketPath = Path("/run/palomar/palomar.sock")
     """Unix socket to serve the API on. Default: below /run, which is gone after a restart, in a
     directory of its own, so that the directory's owner decides who may reach it."""
     socket_mode: FileMode = Field(default=0o660, json_schema_extra={DEFAULT_TEXT: "0660"})
@@ -84,7 +85,7 @@ class Settings(BaseModel):
     listen: ListenAddress | None = None
     """HOST:PORT to serve the API on as well; loopback addresses only. Default: none, the socket
     serves local clients and has permissions."""
-    monitor_socket: Path = Field(
+    monitor_socket: SocketPath = Field(
         default_factory=lambda values: values["socket"].with_name("monitor.sock"),
         json_schema_extra={DEFAULT_TEXT: "monitor.sock beside socket"},
     )
@@ -138,7 +139,7 @@ class Settings(BaseModel):
     speed: Speed = "recorded"
     """Pace of the replay: recorded, max, or events per second as in 1000/s. Default: recorded,
     which shows clients what they would have seen."""
-    cilium_socket: Path | None = None
+    cilium_socket: SocketPath | None = None
     """Monitor socket of a Cilium agent to take events from, such as
     /var/run/cilium/monitor1_2.sock. Default: none, for nodes without Cilium."""
     live: bool = Field(
@@ -260,6 +261,10 @@ class Settings(BaseModel):
             raise ValueError(
                 f"replay and {' and '.join(others)}: a recording is played alone, leave out either"
             )
+        if self.monitor_clients_max and self.monitor_socket == self.socket:
+            raise ValueError(
+                f"monitor_socket and socket are both {self.socket}: each needs a path of its own"
+            )
         if self.redact_http_headers_allow and self.redact_http_headers_deny:
             raise ValueError(
                 "redact_http_headers_allow and redact_http_headers_deny: the one withholds all "
@@ -339,5 +344,6 @@ def _line(fault: ErrorDetails, sources: Mapping[str, str]) -> str:
         close = get_close_matches(name, Settings.model_fields, 1)
         hint = f"; did you mean {close[0]}?" if close else ""
         return f"{where} (from {source}): there is no such setting{hint}"
-    value = reprlib.repr(fault["input"])
+    given = fault["input"]
+    value = reprlib.repr(str(given) if isinstance(given, Path) else given)
     return f"{where} is {value} (from {source}): {allowed[:1].lower()}{allowed[1:]}"

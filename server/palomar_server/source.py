@@ -23,6 +23,10 @@ class End(enum.Enum):
 END: Literal[End.END] = End.END
 """A source has nothing more to give, now or ever. Live capture never says so."""
 
+CLOCK_INTERVAL_S = 10.0
+"""How often a source tells the wall clock's offset while there is traffic: time daemons slew by at
+most half a millisecond a second."""
+
 SourceItem: TypeAlias = "PayloadBatch | Context | Literal[End.END]"
 """What a source gives; a context object (`surroundings`) is a dict."""
 

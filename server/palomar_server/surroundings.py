@@ -220,7 +220,8 @@ class Surroundings:
         self.endpoints.upsert(key, endpoint, change["addresses"], at_ns, oldest_ns=oldest_ns)
 
     def _apply_identity(self, key: str, labels: list[str] | None) -> None:
-        self.identities.put(unsigned(key, 32), None if labels is None else texts(labels))
+        known = None if labels is None else context_object.labels(labels)
+        self.identities.put(unsigned(key, 32), known)
 
     def _apply_services(self, key: str, change: dict[str, dict[str, Any] | None]) -> None:
         address = parse_address(key)

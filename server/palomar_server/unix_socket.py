@@ -16,6 +16,50 @@ _PATH_BYTES_MAX = 107
 _BACKLOG = 16
 
 
+class SocketInUseError(OSError):
+    """Another process serves this socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"another process serves {path}; stop it or choose another path for this socket"
+        )
+
+
+class SocketLock:
+    """Makes the path of a socket ours, by a lock file beside it.
+
+    Without it a palomard that binds a path could take it from another one that serves there.
+
+    Args:
+        path: of the socket; its directory is made if it is missing.
+
+    Raises:
+        SocketInUseError: another palomard has it.
+        OSError: its directory cannot be used.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        lock = path.with_name(path.name + ".lock")
+        self._lock: int | None = os.open(
+            lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+        )
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self.release()
+            raise SocketInUseError(path) from error
+
+    def release(self) -> None:
+        """Let others have the path; idempotent.
+
+        The lock file stays: removing it would let two daemons hold locks on two files.
+        """
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
 class UnixListener:
     """A listening stream socket at a path; non-blocking.
 
@@ -34,12 +78,11 @@ class UnixListener:
         if len(os.fsencode(path)) > _PATH_BYTES_MAX:
             raise OSError(f"{path} is too long for a unix socket: at most {_PATH_BYTES_MAX} bytes")
         self.path = path
-        self._lock: int | None = None
+        self._lock: SocketLock | None = None
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         self._bound = False
         try:
-            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            self._take_lock()
+            self._lock = SocketLock(path)
             self._remove_stale()
             # Linux gives the file the mode of the socket, so nobody can slip in before the chmod,
             # which is for what the umask took.
@@ -62,17 +105,7 @@ class UnixListener:
             self._bound = False
             self.path.unlink(missing_ok=True)
         if self._lock is not None:
-            # The lock file stays: removing it would let two daemons hold locks on two files.
-            os.close(self._lock)
-            self._lock = None
-
-    def _take_lock(self) -> None:
-        path = self.path.with_name(self.path.name + ".lock")
-        self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise self._in_use() from error
+            self._lock.release()
 
     def _remove_stale(self) -> None:
         """Make room for our socket, unless something lives there."""
@@ -88,11 +121,6 @@ class UnixListener:
             except ConnectionRefusedError:
                 self.path.unlink()
             except BlockingIOError:  # its backlog is full: somebody should be there
-                raise self._in_use() from None
+                raise SocketInUseError(self.path) from None
             else:
-                raise self._in_use()
-
-    def _in_use(self) -> OSError:
-        return OSError(
-            f"another process serves {self.path}; stop it or choose another path for this socket"
-        )
+                raise SocketInUseError(self.path)

@@ -58,6 +58,14 @@ def test_end_within_a_message_is_told(tmp_path: Path) -> None:
             next(payloads)
 
 
+def test_message_that_is_cut_short_is_told(tmp_path: Path) -> None:
+    with server(tmp_path / "s", STREAM + b"\x00" + STREAM) as path, MonitorClient(path) as client:
+        payloads = client.payloads()
+        assert [next(payloads), next(payloads)] == SENT
+        with pytest.raises(ServerError, match="ended its stream within a message"):
+            next(payloads)
+
+
 def test_missing_socket_is_told(tmp_path: Path) -> None:
     with pytest.raises(ServerUnavailable, match="there is no such socket"):
         MonitorClient(str(tmp_path / "s"))

@@ -13,7 +13,7 @@ from palomar_bpf.batch import Loss, LossKind, PayloadBatch
 from palomar_proto.monitor.payload import LOST, OPENING, SAMPLE, Payload, encode
 from palomar_server.cilium import CiliumSource
 from palomar_server.monitor_socket import MonitorServer
-from palomar_server.source import END, Pausable, Source
+from palomar_server.source import CLOCK_INTERVAL_S, END, Pausable, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +67,10 @@ def sample(data: bytes, cpu: int = 0) -> bytes:
 
 
 def read_batch(source: CiliumSource) -> PayloadBatch:
+    """The next batch; the clock may be told before it."""
     item = source.read(WAIT_S)
+    if isinstance(item, dict):
+        item = source.read(WAIT_S)
     assert isinstance(item, PayloadBatch)
     return item
 
@@ -139,6 +142,33 @@ def test_context_comes_first(path: Path) -> None:
     source.close()
 
 
+def test_clock_is_told_before_events_that_carry_kernel_time(path: Path, agent: FakeAgent) -> None:
+    now_s = 0.0
+    source = CiliumSource(path, clock=lambda: now_s)
+    connection = connected(source, agent)
+
+    def read(at_s: float) -> list[str]:
+        """What is given for one sample, and then nothing."""
+        nonlocal now_s
+        now_s = at_s
+        connection.sendall(sample(b"\x04"))
+        given: list[str] = []
+        while not given or given[-1] != "batch":
+            item = source.read(WAIT_S)
+            if isinstance(item, dict):
+                wall_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + item["boot_offset_ns"]
+                assert abs(time.time_ns() - wall_ns) < 10**9
+                given += item
+            elif isinstance(item, PayloadBatch):
+                given.append("batch")
+        return given
+
+    assert read(0.1) == ["boot_offset_ns", "batch"]
+    assert read(1) == ["batch"]
+    assert read(1 + CLOCK_INTERVAL_S) == ["boot_offset_ns", "batch"]
+    source.close()
+
+
 def test_missing_socket_is_waited_for(
     source: CiliumSource, path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -158,7 +188,7 @@ def test_missing_socket_is_waited_for(
     assert capsys.readouterr().out.count("no monitor socket") == 1
 
 
-@pytest.mark.parametrize("damage", [b"", b"GET / HTTP/1.1\r\n\r\n\x00\x00\x00", b"\xf0"])
+@pytest.mark.parametrize("damage", [b"", b"GET / HTTP/1.1\r\n\r\n\x00\x00\x00", b"\xf0", b"\x00"])
 def test_cut_or_damaged_stream_is_a_gap(
     source: CiliumSource, agent: FakeAgent, damage: bytes
 ) -> None:
@@ -288,8 +318,7 @@ def test_streams_of_go_are_understood(shared: Path, tmp_path: Path) -> None:
         connection.shutdown(socket.SHUT_RDWR)
         samples: list[str] = []
         lost = 0
-        while source.connected:
-            item = source.read(0)
+        while (item := source.read(0)) is not None or source.connected:
             if isinstance(item, PayloadBatch):
                 samples += [item.payload(index).hex() for index in range(len(item))]
                 lost += sum(loss.events for loss in item.losses)

@@ -19,6 +19,16 @@ def test_an_endpoint_has_what_is_said_and_defaults() -> None:
     )
 
 
+def test_labels_without_a_value_have_no_equals_sign() -> None:
+    assert context_object.labels(["k8s:a=", "k8s:b", "k8s:c=d", "k8s:e=="]) == (
+        "k8s:a",
+        "k8s:b",
+        "k8s:c=d",
+        "k8s:e==",
+    )
+    assert context_object.endpoint({"labels": ["k8s:a="]}).labels == ("k8s:a",)
+
+
 def test_a_policy_is_made_of_its_entries() -> None:
     entry = {"direction": "egress", "identity": 300, "rules": [["k8s:a=b"]], "log": ["seen"]}
     key = PolicyKey(egress=True, identity=300, protocol=0, port=0)

@@ -121,6 +121,18 @@ def test_a_daemon_needs_a_source(tmp_path: Path) -> None:
         Daemon(chosen)
 
 
+def test_a_daemon_is_not_its_own_source(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    values = {
+        "socket": tmp_path / "palomar.sock",
+        "cilium_socket": tmp_path / "link" / "monitor.sock",
+    }
+    with pytest.raises(SettingsError, match="cannot be its own source"):
+        Daemon(Settings.model_validate(values))
+    # Without a monitor socket that path is somebody else's.
+    Daemon(Settings.model_validate({**values, "monitor_clients_max": 0}))
+
+
 def monitored(path: Path) -> MonitorServer:
     """Something that talks like a Cilium agent."""
     server = MonitorServer(path)
@@ -201,7 +213,7 @@ async def test_without_clients_there_is_no_monitor_socket(tmp_path: Path) -> Non
 async def test_a_monitor_socket_that_cannot_be_made_ends_the_daemon(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     chosen = settings(tmp_path, monitor_socket=tmp_path / "file" / "monitor.sock")
-    with pytest.raises(OSError, match="file"):
+    with pytest.raises(OSError, match=r"^monitor_socket: .*file"):
         await Daemon(chosen).run()
     assert not (tmp_path / "palomar.sock").exists()
     assert not [one.name for one in threading.enumerate() if one.name.startswith("palomar-agent")]

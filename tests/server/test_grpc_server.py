@@ -4,6 +4,8 @@ import asyncio
 import os
 import socket
 import stat
+import subprocess
+import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,17 +18,28 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from palomar_proto.flow import flow_pb2
 from palomar_proto.observer import observer_pb2, observer_pb2_grpc
-from palomar_server.grpc_server import GrpcServer, SocketInUseError
+from palomar_server.grpc_server import GrpcServer
 from palomar_server.observer import Observer
 from palomar_server.table import Kind
 from palomar_server.testing import START_NS, Core, event_row, flow_rows
+from palomar_server.unix_socket import SocketInUseError
 from palomar_server.waker import Waker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
 GetFlows = observer_pb2.GetFlowsRequest
+
+STOPPED_CLIENT = """
+import grpc, os, signal, sys
+with grpc.insecure_channel(sys.argv[1]) as channel:
+    responses = channel.unary_stream("/observer.Observer/GetFlows")(b"")
+    # By then gRPC allows for more on the way than the socket holds.
+    for _ in range(10_000):
+        next(responses)
+    os.kill(os.getpid(), signal.SIGSTOP)
+"""
 
 
 class Node:
@@ -270,7 +283,7 @@ async def test_a_second_server_is_refused_and_leaves_the_first_alone(
     node: Node, stub: Any, path: Path
 ) -> None:
     second = Node(path)
-    with pytest.raises(SocketInUseError, match=f"another palomard serves {path}"):
+    with pytest.raises(SocketInUseError, match=f"another process serves {path}"):
         await second.server.start()
     await second.server.stop(0)
     node.write()
@@ -315,6 +328,42 @@ async def test_stopping_twice_is_no_error_and_touches_no_other_server(path: Path
     async with Node(path).serving():
         await first.server.stop(0)
         assert path.exists()
+
+
+@pytest.fixture
+def stopped_client(path: Path) -> Iterator[Callable[[], None]]:
+    """Starts a process that asks for all flows, and stops, as by Ctrl-Z, when it has some.
+
+    One that merely does not ask for more would not do: gRPC reads on behind its back.
+    """
+    clients: list[subprocess.Popen[bytes]] = []
+
+    def start() -> None:
+        argv = [sys.executable, "-c", STOPPED_CLIENT, f"unix:{path}"]
+        clients.append(subprocess.Popen(argv))
+        ended = os.waitid(os.P_PID, clients[0].pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        assert ended is not None
+        assert ended.si_code == os.CLD_STOPPED
+
+    yield start
+    for client in clients:
+        client.kill()
+        client.wait()
+
+
+async def test_stopping_waits_for_no_client_that_is_stopped_itself(
+    path: Path, stopped_client: Callable[[], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    node = Node(path, capacity=65_535)
+    node.write(65_535)
+    await node.server.start()
+    async with asyncio.timeout(20):
+        await asyncio.to_thread(stopped_client)
+        # Until what is on its way to it is all that fits.
+        await asyncio.sleep(0.3)
+        await node.server.stop(0.1)
+    assert not path.exists()
+    assert "clients that do not read are cut" in capsys.readouterr().out
 
 
 async def test_stopping_ends_followers(node: Node, stub: Any) -> None:

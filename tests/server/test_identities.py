@@ -40,8 +40,10 @@ def test_identities_are_bounded_and_tell_when_they_change() -> None:
             LOCAL | 2,
             ["cidr:2001-db8--0/32", "reserved:world-ipv6"],
         ),
-        (["cidr:nonsense", "cidr:0.0.0.0/0"], LOCAL, ["cidr:0.0.0.0/0"]),
-        (["cidr:nonsense"], LOCAL, []),
+        (["cidr:nonsense", "cidr:1.0.0.0/8"], LOCAL, ["cidr:1.0.0.0/8"]),
+        (["cidr:nonsense", "cidr:192.0.2.1"], LOCAL, []),
+        # All addresses are no prefix worth showing.
+        (["cidr:0.0.0.0/0", "reserved:world"], LOCAL, ["reserved:world"]),
         # Identities of the cluster keep what they have.
         (["cidr:192.0.2.0/24", "cidr:0.0.0.0/0"], 300, ["cidr:0.0.0.0/0", "cidr:192.0.2.0/24"]),
         (["cidr:0.0.0.0/0", "cidr:1.0.0.0/8"], 2 << 24, ["cidr:0.0.0.0/0", "cidr:1.0.0.0/8"]),

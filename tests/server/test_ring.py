@@ -139,6 +139,7 @@ def test_messages_never_take_more_than_they_may(batches: list[list[int]]) -> Non
         ring.append(np.concatenate(rows), [b"x" * size for size in sizes])
         written += len(sizes)
         kept = list(ring._messages.items())
+        assert list(ring._messages) == list(ring._message_sequences)
         assert all(sequence >= ring.oldest for sequence, _ in kept)
         assert sum(len(message) for _, message in kept) < ring._messages_bytes or not kept
         assert ring._messages_bytes <= 1000

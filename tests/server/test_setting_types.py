@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,17 @@ from palomar_server import setting_types
 
 def check(type_: Any, value: object) -> Any:
     return TypeAdapter(type_).validate_python(value)
+
+
+def test_longest_socket_path_is_accepted() -> None:
+    longest = "/" + 106 * "x"
+    assert check(setting_types.SocketPath, longest) == Path(longest)
+
+
+@pytest.mark.parametrize("value", ["", ".", "/", "/a\0b", "/" + 107 * "x", "/" + 54 * "ä"])
+def test_other_socket_paths_are_refused(value: str) -> None:
+    with pytest.raises(ValidationError, match=r"path of a socket|at most 107 bytes"):
+        check(setting_types.SocketPath, value)
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,21 @@ def test_the_monitor_socket_is_beside_the_other_one() -> None:
     assert line.startswith("socket is 7")
 
 
+def test_sockets_have_paths_of_their_own() -> None:
+    [line] = lines({"monitor_socket": "/run/palomar/palomar.sock"})
+    assert line.startswith("monitor_socket and socket are both /run/palomar/palomar.sock")
+    load_settings({"monitor_socket": Settings().socket, "monitor_clients_max": 0}, environment={})
+
+
+@pytest.mark.parametrize("name", ["socket", "monitor_socket", "cilium_socket"])
+def test_a_socket_needs_a_possible_path(name: str) -> None:
+    [line] = lines({name: "/" + 107 * "x"})
+    assert line.endswith("is too long for a socket: at most 107 bytes")
+    [line] = lines({name: Path()})
+    assert line.startswith(f"{name} is '.' (from flag ")
+    assert "must be the path of a socket" in line
+
+
 @pytest.mark.parametrize("kind", ["trace", "drop"])
 def test_a_rate_needs_a_burst(kind: str) -> None:
     [line] = lines({f"{kind}_burst_per_cpu": 0})

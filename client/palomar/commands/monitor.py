@@ -64,7 +64,7 @@ def monitor(
     from palomar.printers.monitor_event import payload_json, payload_text  # noqa: PLC0415
 
     output = standard_output()
-    with MonitorClient(path or DEFAULT_MONITOR_SOCKET) as client:
+    with MonitorClient(DEFAULT_MONITOR_SOCKET if path is None else path) as client:
         try:
             for payloads in client.batches():
                 for payload in payloads:

@@ -52,7 +52,7 @@ def payload_json(payload: Payload) -> str:
     if (first := head.read_head(payload.data)) is not None:
         shown["type_name"] = _type_name(first)
         shown |= {name: value for name, value in first._asdict().items() if value is not None}
-        if name := _subtype_name(first):
+        if name := _subtype_name(first, payload.data):
             shown["subtype_name"] = name
     if (notice := _notice(payload.data)) is not None:
         shown["agent_text"] = notice.text
@@ -66,7 +66,7 @@ def _head_text(message: bytes) -> str:
     if first is None:
         return "empty message"
     parts = [_type_name(first)]
-    if name := _subtype_name(first):
+    if name := _subtype_name(first, message):
         parts[0] += f" {name}"
     elif first.subtype is not None:
         parts[0] += f" subtype {first.subtype}"
@@ -89,13 +89,15 @@ def _type_name(first: head.Head) -> str:
     return head.NAMES.get(first.type, f"type {first.type}")
 
 
-def _subtype_name(first: head.Head) -> str:
+def _subtype_name(first: head.Head, message: bytes) -> str:
     if first.subtype is None:
         return ""
     if first.type == head.TRACE and first.subtype < len(OBSERVATION_POINTS):
         return OBSERVATION_POINTS[first.subtype]
     if first.type == head.AGENT:
         return _notice_name(first.subtype)
+    if (reason := head.kernel_drop_reason(message)) is not None:
+        return f"(kernel reason {reason})"
     if first.type == head.DROP:
         return f"({reason_text(first.subtype)})"
     return ""

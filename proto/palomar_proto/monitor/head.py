@@ -37,6 +37,13 @@ NAMES = {
 }
 """Names of the message types, as `palomar observe --type` takes them."""
 
+EXT_VERSION = 0x50
+"""Value of `ext_version` in palomar's own messages, which have a block of ours behind the head."""
+DROP_BY_KERNEL = 255
+"""Subtype of palomar's messages of packets that the kernel itself dropped."""
+_KERNEL_REASON_AT = 76
+"""In those: `drop_reason` of palomar's block, which begins behind 40 bytes of head."""
+
 # type, subtype, source endpoint, hash, then by type.
 _COMMON = struct.Struct("<BBHIIHBB")
 _DEBUG = struct.Struct("<BBHI")
@@ -70,6 +77,24 @@ def read_head(message: bytes) -> Head | None:
         return _READERS[kind](message)
     except (KeyError, IndexError, struct.error, GobError):
         return Head(kind)
+
+
+def kernel_drop_reason(message: bytes) -> int | None:
+    """Why the kernel dropped a packet, by the numbers of the node's own kernel.
+
+    Args:
+        message: any message.
+
+    Returns:
+        A number of enum skb_drop_reason; None if the message tells of no such drop, or is cut.
+    """
+    first = read_head(message)
+    if first is None or (first.type, first.subtype) != (DROP, DROP_BY_KERNEL):
+        return None
+    if first.ext_version != EXT_VERSION or len(message) < _KERNEL_REASON_AT + 4:
+        return None
+    (reason,) = struct.unpack_from("<I", message, _KERNEL_REASON_AT)
+    return int(reason)
 
 
 def _packet(message: bytes) -> Head:

@@ -6,6 +6,7 @@ texts. Addresses and ports stand in the arguments as in a packet, read as a numb
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING
 
@@ -90,10 +91,14 @@ def _direction(value: int) -> str:
     return _DIRECTIONS[value] if value < len(_DIRECTIONS) else ""
 
 
+_ERROR_TEXTS = {0: "Success", errno.ESTALE: "stale NFS file handle"}
+"""Where Go's texts are others than the C library's."""
+
+
 def _error(number: int) -> str:
     """The text of an error number as Go has it: the C library's, beginning in lower case."""
-    if number == 0:
-        return "Success"
+    if number in _ERROR_TEXTS:
+        return _ERROR_TEXTS[number]
     text = os.strerror(number) if number <= _ERRNO_MAX else ""
     if not text or text.startswith("Unknown error"):
         return f"errno {number}"

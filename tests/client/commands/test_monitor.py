@@ -140,3 +140,9 @@ def test_reader_that_went_away_is_a_way_to_end(listener: socket.socket) -> None:
                 break
         assert process.wait(30) == 0
         assert process.stderr.read() == b""
+
+
+def test_empty_path_does_not_stand_for_the_default() -> None:
+    ended = CliRunner().invoke(cli, ["monitor", "--socket", ""])
+    assert ended.exit_code != 0
+    assert "'' is no path of a socket" in ended.output + str(ended.exception)

@@ -95,3 +95,12 @@ def test_json_has_what_is_there() -> None:
     notice = json.loads(payload_json(Payload(agent_notice.encode(9, {}), 0, 0, SAMPLE)))
     assert notice["subtype_name"] == "ipcache-upserted"
     assert notice["agent_text"] == "{}"
+
+
+def test_drops_of_the_kernel_say_its_reason() -> None:
+    head = struct.pack("<BBHIIHBB", 1, 255, 0, 0, 60, 60, 2, 0x50)
+    data = head.ljust(76, b"\0") + struct.pack("<I", 12)
+    assert text(data).startswith("CPU 02: drop (kernel reason 12), version 2, extension 0x50,")
+    assert json.loads(payload_json(Payload(data, 2, 0, SAMPLE)))["subtype_name"] == (
+        "(kernel reason 12)"
+    )

@@ -55,6 +55,19 @@ def test_values_before_the_damage_are_in_the_error() -> None:
     assert caught.value.values == POINTS
 
 
+@pytest.mark.parametrize("end", [b"\x00", b"\x03\xff\x80\x01"])
+@pytest.mark.parametrize("size", [1, 1000])
+def test_message_that_ends_where_a_number_is_due_ends_the_stream(end: bytes, size: int) -> None:
+    stream = STREAM + end + STREAM
+    decoder = StreamDecoder()
+    values: list[Any] = []
+    for start in range(0, len(stream), size):
+        values += decoder.feed(stream[start : start + size])
+    decoder.finish()
+    assert decoder.ended
+    assert values == POINTS
+
+
 def test_message_beyond_the_limit_is_refused_before_it_arrives() -> None:
     with pytest.raises(GobError, match="a message of 1000 bytes; at most 100 fit"):
         StreamDecoder(message_bytes_max=100).feed(b"\xfe\x03\xe8")

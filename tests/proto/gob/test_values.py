@@ -135,6 +135,12 @@ def test_struct_may_end_with_its_message() -> None:
     assert decode_value(encoder.descriptions + message(body)) == {"A": 1}
 
 
+def test_zero_of_several_bytes_ends_a_struct_too() -> None:
+    encoder = Encoder(Struct("S", (("A", Basic.INT),)))
+    body = encoder.encode({"A": 1})[1:-1]
+    assert decode_value(encoder.descriptions + message(body + b"\xfe\x00\x00")) == {"A": 1}
+
+
 def test_field_beyond_the_last_is_refused() -> None:
     encoder = Encoder(Struct("S", (("A", Basic.INT),)))
     with pytest.raises(GobError, match="field 1 of a struct of 1 fields"):

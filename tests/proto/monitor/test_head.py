@@ -19,8 +19,10 @@ from palomar_proto.monitor.head import (
     TRACE,
     TRACE_SOCK,
     Head,
+    kernel_drop_reason,
     read_head,
 )
+from palomar_server.testing import drop_payload, packet, trace_payload
 
 
 @pytest.mark.parametrize("kind", [DROP, TRACE, POLICY_VERDICT])
@@ -55,3 +57,12 @@ def test_what_is_cut_or_unknown_has_a_type_only() -> None:
 def test_any_bytes_have_a_head(data: bytes) -> None:
     first = read_head(data)
     assert (first is None) == (not data)
+
+
+def test_kernel_reasons_are_read_from_our_own_drops_alone() -> None:
+    ours = drop_payload(packet(), subtype=255, extension={"drop_reason": 12})
+    assert kernel_drop_reason(ours) == 12
+    assert kernel_drop_reason(ours[:79]) is None
+    assert kernel_drop_reason(trace_payload(packet())) is None
+    assert kernel_drop_reason(ours[:15] + b"\0" + ours[16:]) is None
+    assert kernel_drop_reason(b"") is None

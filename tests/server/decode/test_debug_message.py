@@ -79,6 +79,9 @@ def test_directions(direction: int, text: str) -> None:
         (22, "invalid argument"),
         (73, "RFS specific error"),
         (41, "errno 41"),
+        (132, "operation not possible due to RF-kill"),
+        (116, "stale NFS file handle"),
+        (133, "errno 133"),
         (0xFFFFFFFF, "errno 4294967295"),
     ],
 )

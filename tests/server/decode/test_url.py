@@ -53,6 +53,8 @@ def test_urls_come_back_as_they_were(text: str) -> None:
         ("http://h/#a b#c", "http://h/#a%20b%23c"),
         ("http://h?a=ü", "http://h?a=ü"),
         ("http:", "http:"),
+        ("file:/%2F@h", "file:/%2F@h"),
+        ("file:/%2F@ü", "file:%2F/@%C3%BC"),
     ],
 )
 def test_some_are_written_anew(text: str, written: str) -> None:
