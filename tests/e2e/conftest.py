@@ -73,13 +73,16 @@ class Palomard:
             timeout=DEADLINE_S,
         )
 
-    def start_palomar(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start a command that goes on; its user ends it."""
-        return subprocess.Popen(
-            [str(BIN / "palomar"), *arguments, "--server", f"unix:{self.socket}"],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+    @contextlib.contextmanager
+    def following(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """A `palomar observe --follow`, until the end of the context."""
+        server = ("--server", f"unix:{self.socket}")
+        command = [str(BIN / "palomar"), "observe", "--follow", *arguments, *server]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                yield process
+            finally:
+                process.terminate()
 
     def responses(self, *arguments: str) -> list[dict[str, Any]]:
         """What `palomar observe` prints as JSON."""

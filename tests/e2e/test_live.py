@@ -185,11 +185,11 @@ def test_deleted_pod_keeps_its_name_in_its_flows(
 ) -> None:
     assert client.traffic("ping", web.ipv4) == "ok"
     before = eventually(
-        lambda: found if len(found := daemon.flows("--all", "--protocol", "icmp")) == 4 else None
+        lambda: found if len(found := daemon.flows("--all", "--protocol", "icmpv4")) == 4 else None
     )
     testbed.remove_pod(client.name)
     eventually(lambda: client.interface not in links())
-    assert daemon.flows("--all", "--protocol", "icmp") == before
+    assert daemon.flows("--all", "--protocol", "icmpv4") == before
     # The daemon goes on with the pods that are left.
     late = testbed.add_pod(f"plm-late-{os.getpid()}")
     eventually(
@@ -271,8 +271,8 @@ def test_killed_daemon_leaves_nothing_once_restarted_and_stopped(
     daemon.start()
     assert client.traffic("ping", web.ipv4) == "ok"
     # Once, not twice: the killed one's programs are gone.
-    eventually(lambda: len(daemon.flows("--all", "--protocol", "icmp")) >= 4)
-    assert len(daemon.flows("--all", "--protocol", "icmp")) == 4
+    eventually(lambda: len(daemon.flows("--all", "--protocol", "icmpv4")) >= 4)
+    assert len(daemon.flows("--all", "--protocol", "icmpv4")) == 4
     assert daemon.stop() == 0
     for pod in (web, client):
         assert programs(pod.interface) == others[pod.interface]
@@ -316,11 +316,11 @@ def test_on_demand_nothing_runs_for_a_packet_until_somebody_follows(
     eventually(rests)
     assert client.traffic("ping", web.ipv4) == "ok"
     late = testbed.add_pod(f"plm-late-{os.getpid()}")
-    assert daemon.flows("--all", "--protocol", "icmp") == []
+    assert daemon.flows("--all", "--protocol", "icmpv4") == []
     assert rests()
 
-    follower = daemon.start_palomar("observe", "--follow", "--protocol", "icmp", "-o", "jsonpb")
-    with follower:
+    # Not ICMPv6, by which the kernel greets its neighbours unasked.
+    with daemon.following("--protocol", "icmpv4", "-o", "jsonpb") as follower:
         eventually(captures)
         eventually(lambda: programs(late.interface) >= 2)
         assert late.traffic("ping", web.ipv4) == "ok"
@@ -328,7 +328,6 @@ def test_on_demand_nothing_runs_for_a_packet_until_somebody_follows(
         flow = json.loads(follower.stdout.readline())["flow"]
         # A pod that came while nobody listened is known.
         assert names(flow) == (late.name, web.name)
-        follower.terminate()
     eventually(rests)
 
     with socket.socket(socket.AF_UNIX) as monitor:
@@ -337,7 +336,7 @@ def test_on_demand_nothing_runs_for_a_packet_until_somebody_follows(
         assert client.traffic("ping", web.ipv4) == "ok"
         assert monitor.recv(1)
         # One who comes and goes beside it changes nothing.
-        assert daemon.flows("--all", "--protocol", "icmp")
+        assert daemon.flows("--all", "--protocol", "icmpv4")
         assert captures()
     eventually(rests)
     assert daemon.stop() == 0
@@ -354,7 +353,7 @@ def test_filter_of_another_tool_survives(
     others = programs(web.interface)
     daemon = palomard("--interface", testbed.interface_glob, "--attach-method", method)
     assert client.traffic("ping", web.ipv4) == "ok"
-    eventually(lambda: daemon.flows("--all", "--protocol", "icmp"))
+    eventually(lambda: daemon.flows("--all", "--protocol", "icmpv4"))
     assert "pref 77 bpf" in tc_filters(web.interface)
     assert programs(web.interface) == others + 2
     daemon.stop()
@@ -427,6 +426,6 @@ def test_second_daemon_on_the_same_socket_is_refused(
         timeout=20,
     )
     assert second.returncode == 1
-    assert second.stderr.splitlines()[-1].startswith("palomard: another palomard serves ")
+    assert second.stderr.splitlines()[-1].startswith("palomard: another process serves ")
     assert client.traffic("ping", web.ipv4) == "ok"
-    eventually(lambda: daemon.flows("--all", "--protocol", "icmp"))
+    eventually(lambda: daemon.flows("--all", "--protocol", "icmpv4"))
