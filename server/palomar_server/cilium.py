@@ -10,7 +10,8 @@ loss of the kind `SOURCE_GAP`, for nobody knows how much it was. Names are not t
 stream: it tells changes only, so most pods would stay without any; an inventory gives them.
 
 Events of another palomard carry the kernel's time. Who is at the other end of a unix socket has the
-same kernel, so its clock is measured here.
+same kernel, so its clock is measured here. Interfaces get the names they have here, where the other
+end is in the same network namespace (`link_names`).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import structlog
 from palomar_bpf.batch import Loss, LossKind, PayloadBatch
 from palomar_bpf.boot_clock import boot_offset_ns
 from palomar_proto.monitor.payload import LOST, SAMPLE, PayloadDecoder, PayloadError
+from palomar_server.link_names import LinkNames, shares_network
 from palomar_server.source import CLOCK_INTERVAL_S, END
 
 if TYPE_CHECKING:
@@ -49,6 +51,8 @@ COALESCE_S = 5e-3
 """A batch of few events is followed by a pause of this length: the agent sends each event alone,
 and a batch of one costs as much as one of a hundred."""
 FEW_EVENTS = 256
+LINKS_INTERVAL_S = 1.0
+"""How often links are listed while there is traffic: a new pod's name comes that late at most."""
 _RECEIVE_BYTES = 1 << 18
 """A unix socket's buffer holds less."""
 _CPU_MAX = 0xFFFF
@@ -90,6 +94,8 @@ class CiliumSource:
         self._retry_at_s = 0.0
         self._receive_at_s = 0.0
         self._clock_due_s = float("-inf")
+        self._links: LinkNames | None = None
+        self._links_due_s = float("-inf")
         self._gap_from_ns = 0
         self._complained = False
         self.gaps = 0
@@ -143,10 +149,18 @@ class CiliumSource:
         self._retry_at_s = 0.0
 
     def _take(self, batch: PayloadBatch) -> None:
-        """Make a batch ready; where the clock was not looked at for a while, first what it is."""
-        if self._clock() >= self._clock_due_s:
-            self._clock_due_s = self._clock() + CLOCK_INTERVAL_S
-            self._ready.append({"boot_offset_ns": boot_offset_ns()})
+        """Make a batch ready; what was not looked at for a while is told before it."""
+        now_s = self._clock()
+        context: Context = {}
+        if now_s >= self._clock_due_s:
+            self._clock_due_s = now_s + CLOCK_INTERVAL_S
+            context["boot_offset_ns"] = boot_offset_ns()
+        if self._links is not None and now_s >= self._links_due_s:
+            self._links_due_s = now_s + LINKS_INTERVAL_S
+            if links := self._links.changes():
+                context["links"] = links
+        if context:
+            self._ready.append(context)
         self._ready.append(batch)
 
     @staticmethod
@@ -196,6 +210,8 @@ class CiliumSource:
         self._decoder = PayloadDecoder()
         self._receive_at_s = 0.0
         self._complained = False
+        self._links = LinkNames() if shares_network(connection) else None
+        self._links_due_s = float("-inf")
         log.info("connected to a monitor socket", path=str(self._path))
         if not self._gap_from_ns:
             return None

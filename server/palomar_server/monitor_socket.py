@@ -144,6 +144,8 @@ class MonitorServer:
         except Exception:  # the thread's border; palomard observes on
             log.exception("the monitor socket failed")
         finally:
+            # Nobody is left waiting for what cannot come any more.
+            self._listener.close()
             for client in list(self._clients.values()):
                 self._drop(client, self._epoll)
 

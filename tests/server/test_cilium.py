@@ -158,7 +158,7 @@ def test_clock_is_told_before_events_that_carry_kernel_time(path: Path, agent: F
             if isinstance(item, dict):
                 wall_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + item["boot_offset_ns"]
                 assert abs(time.time_ns() - wall_ns) < 10**9
-                given += item
+                given += [key for key in item if key != "links"]
             elif isinstance(item, PayloadBatch):
                 given.append("batch")
         return given
@@ -329,3 +329,12 @@ def test_streams_of_go_are_understood(shared: Path, tmp_path: Path) -> None:
         assert lost == min(told, 2**63 - 1), case["name"]
         source.close()
         agent.close()
+
+
+def test_links_of_a_shared_namespace_get_their_names(path: Path, agent: FakeAgent) -> None:
+    source = CiliumSource(path)
+    connected(source, agent).sendall(sample(b"\x04"))
+    context = source.read(WAIT_S)
+    assert isinstance(context, dict)
+    assert context["links"] == {str(index): name for index, name in socket.if_nameindex()}
+    source.close()
