@@ -15,6 +15,7 @@ import numpy as np
 from bench import corpus
 from bench.figure import Figure
 from palomar_bpf.batch import PayloadBatch
+from palomar_server.daemon import decode_options
 from palomar_server.decode.decoder import Decoder
 from palomar_server.encode import FlowEncoder
 from palomar_server.endpoints import EndpointTable
@@ -22,6 +23,7 @@ from palomar_server.event_file import EventFileReader
 from palomar_server.hooks import Hooks
 from palomar_server.pipeline import Pipeline
 from palomar_server.ring import Ring
+from palomar_server.settings import Settings
 from palomar_server.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -65,13 +67,14 @@ def repeated(batches: list[PayloadBatch], events: int) -> PayloadBatch:
 
 
 def server(context: Iterable[Context]) -> tuple[Pipeline, Ring]:
-    """The way into the ring of a fresh server, with its default hooks and ring."""
+    """The way into the ring of a fresh server, as its default settings have it."""
     surroundings = Surroundings(EndpointTable())
     for one in context:
         surroundings.apply(one)
     ring = Ring()
     encoder = FlowEncoder(surroundings, "default/bench")
-    return Pipeline(surroundings, Hooks(), encoder, ring), ring
+    options = decode_options(Settings())
+    return Pipeline(surroundings, Hooks(), encoder, ring, options=options), ring
 
 
 @contextmanager
@@ -166,7 +169,7 @@ def _small_batches(context: Context, batches: Sequence[PayloadBatch]) -> Figure:
     """What decoding a batch takes of which there are hundreds a second on a busy node."""
     surroundings = Surroundings(EndpointTable())
     surroundings.apply(context)
-    decoder = Decoder(surroundings)
+    decoder = Decoder(surroundings, decode_options(Settings()))
     took_us = []
     with one_core():
         for batch in batches:

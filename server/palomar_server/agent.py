@@ -11,6 +11,7 @@ and listeners do it by being there.
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -218,7 +219,9 @@ class Agent:
             self._record(self._event_file.write_batch(batch))
 
     def _take_context(self, context: Context) -> None:
-        self._surroundings.apply(context, self._ring.oldest_time_ns)
+        # A payload may lie about its time, and what would last until then would go at once.
+        oldest_ns = min(self._ring.oldest_time_ns, time.time_ns())
+        self._surroundings.apply(context, oldest_ns)
         if self._event_file is not None:
             self._record(self._event_file.write_context(context))
         # Not recorded: a replay makes them of the same context.

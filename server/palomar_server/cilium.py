@@ -254,12 +254,13 @@ class CiliumSource:
             self._gap_from_ns = time.time_ns()
             self.gaps += 1
             self._complain(why)
+        if len(payloads) < FEW_EVENTS:
+            # None too: a long message that trickles in is not to be looked at for every byte.
+            self._receive_at_s = self._clock() + COALESCE_S
         if not payloads:
             return None
         if not why:
             self._retry_s = self._retry_min_s
-        if len(payloads) < FEW_EVENTS:
-            self._receive_at_s = self._clock() + COALESCE_S
         return self._batch_of(payloads)
 
     def _batch_of(self, payloads: list[Payload]) -> PayloadBatch | None:

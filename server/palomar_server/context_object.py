@@ -5,6 +5,7 @@ What raises here is anything that wrong JSON can lead to; `Surroundings.apply` n
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from palomar_server.address import Address, parse_address
@@ -14,6 +15,7 @@ from palomar_server.policies import PolicyEntry, PolicyKey
 
 TIME_BITS = 63
 """Of times: grace times are added to them."""
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _IS_EGRESS = {"ingress": False, "egress": True}
 
 NOT_UNDERSTOOD = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
@@ -28,17 +30,25 @@ def unsigned(value: Any, bits: int) -> int:
     return number
 
 
+def text(value: Any) -> str:
+    """The value as text that can be encoded, with U+FFFD in the place of each lone surrogate.
+
+    JSON can spell them, and names of files and links that are not UTF-8 become such.
+    """
+    return _SURROGATES.sub("\ufffd", str(value))
+
+
 def texts(value: Any) -> tuple[str, ...]:
     """The texts of a list."""
     if not isinstance(value, list | tuple):
         raise TypeError(f"{value!r} is no list")
-    return tuple(map(str, value))
+    return tuple(map(text, value))
 
 
 def labels(value: Any) -> tuple[str, ...]:
     """The labels of a list, without the equals sign of an empty value, as Cilium writes them."""
     return tuple(
-        text[:-1] if text.endswith("=") and text.count("=") == 1 else text for text in texts(value)
+        one[:-1] if one.endswith("=") and one.count("=") == 1 else one for one in texts(value)
     )
 
 
@@ -47,11 +57,11 @@ def endpoint(change: dict[str, Any]) -> Endpoint:
     return Endpoint(
         id=unsigned(change.get("id", 0), 16),
         identity=unsigned(change.get("identity", 0), 32),
-        namespace=str(change.get("namespace", "")),
-        pod_name=str(change.get("pod_name", "")),
-        cluster_name=str(change.get("cluster_name", "")),
+        namespace=text(change.get("namespace", "")),
+        pod_name=text(change.get("pod_name", "")),
+        cluster_name=text(change.get("cluster_name", "")),
         labels=labels(change.get("labels", ())),
-        workloads=tuple((str(name), str(kind)) for name, kind in change.get("workloads", ())),
+        workloads=tuple((text(name), text(kind)) for name, kind in change.get("workloads", ())),
     )
 
 
@@ -62,7 +72,7 @@ def addresses(value: Any) -> tuple[Address, ...]:
 
 def service(value: dict[str, Any]) -> Service:
     """The service that a value describes."""
-    return Service(str(value["name"]), str(value["namespace"]))
+    return Service(text(value["name"]), text(value["namespace"]))
 
 
 def policy(entries: list[dict[str, Any]]) -> dict[PolicyKey, PolicyEntry]:

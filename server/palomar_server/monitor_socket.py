@@ -40,6 +40,8 @@ QUEUE_BYTES_MAX = 8 << 20
 """Bytes that may wait for a client, unless told otherwise: 16,384 events of 512 bytes."""
 _EVENTS_PER_CPU = 1024
 _EVENTS_MAX = 16_384
+_ACCEPTS_MAX = 16
+"""Clients taken in at one turn."""
 _ACCEPT_AGAIN_S = 1.0
 """Pause after accepting failed, as for want of file descriptors."""
 
@@ -164,9 +166,10 @@ class MonitorServer:
         self._distribute(epoll)
 
     def _accept(self, listener: socket.socket, epoll: select.epoll) -> None:
-        while True:
+        # Not for ever: others want their turn, and who still waits makes the next one begin.
+        for _ in range(_ACCEPTS_MAX):
             try:
-                connection, _ = listener.accept()
+                connection, _address = listener.accept()
             except BlockingIOError:
                 return
             except OSError as error:

@@ -32,7 +32,7 @@ from palomar_proto.palomar.v1 import drop_reason_pb2
 from palomar_server import context_object
 from palomar_server.address import parse_address
 from palomar_server.cgroups import Cgroups
-from palomar_server.context_object import TIME_BITS, texts, unsigned
+from palomar_server.context_object import TIME_BITS, text, texts, unsigned
 from palomar_server.identities import Identities
 from palomar_server.interned import Interned
 from palomar_server.names import Names
@@ -177,7 +177,7 @@ class Surroundings:
         self._oldest_flow_ns = oldest_ns
         where = "node_name"
         try:
-            if (name := str(context.get("node_name", self.node_name))) != self.node_name:
+            if (name := text(context.get("node_name", self.node_name))) != self.node_name:
                 self.node_name = name
                 self._renamed += 1
             where = "boot_offset_ns"
@@ -196,17 +196,17 @@ class Surroundings:
             ) from error
 
     def _apply_reason(self, key: str, name: str) -> None:
-        self._reasons[int(key)] = str(name)
+        self._reasons[int(key)] = text(name)
 
     def _apply_symbol(self, key: str, name: str) -> None:
-        self._symbols[int(key)] = str(name)
+        self._symbols[int(key)] = text(name)
 
     def _apply_link(self, key: str, name: str | None) -> None:
         ifindex = int(key)
         if name is None:
             self._links.pop(ifindex, None)
         else:
-            self._links[ifindex] = str(name)
+            self._links[ifindex] = text(name)
         if 0 <= ifindex < _LINK_ROWS:
             self._link_rows[ifindex] = 0
 

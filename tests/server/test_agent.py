@@ -107,6 +107,22 @@ def test_the_oldest_flow_of_the_ring_frees_endpoint_rows() -> None:
     assert core.surroundings.endpoints.endpoint(1).pod_name == "db-0"
 
 
+def test_a_payload_that_lies_about_its_time_frees_no_rows_for_ever() -> None:
+    core = Core(capacity=1, endpoints=EndpointTable(rows_max=1, grace_ns=0))
+    later = {"at_ns": 1 << 62, "addresses": ["192.0.2.1"]}
+    run(
+        core,
+        {"endpoints": {"web": WEB}},
+        batch_of([trace_payload(packet(), extension={"time_ns": (1 << 64) - 1})]),
+        # This is when its time would become the oldest that matters.
+        {"endpoints": {"web": {"removed_ns": 1 << 62}}},
+        {"endpoints": {"db": {**later, "pod_name": "db-0"}}},
+        END,
+    )
+    assert core.surroundings.endpoints.endpoint(1).pod_name == "web-0"
+    assert core.surroundings.endpoints.refused == 1
+
+
 def test_the_failure_of_the_only_source_is_told() -> None:
     core, failure = Core(), OSError("the file is damaged")
     with capture_logs() as logs:

@@ -59,3 +59,23 @@ def test_services_and_addresses_are_read() -> None:
 def test_values_of_the_wrong_form_raise_what_is_announced(function: Any, value: object) -> None:
     with pytest.raises(context_object.NOT_UNDERSTOOD):
         function(value)
+
+
+def test_texts_can_be_encoded() -> None:
+    # As json.loads makes them of "\\ud800", and os.fsdecode of a name that is not UTF-8.
+    change = {
+        "namespace": "\ud800",
+        "pod_name": "a\udcff",
+        "cluster_name": "\udfff",
+        "labels": ["k8s:a=\ud800"],
+        "workloads": [["\ud800", "Deployment"]],
+    }
+    assert context_object.endpoint(change) == Endpoint(
+        namespace="\ufffd",
+        pod_name="a\ufffd",
+        cluster_name="\ufffd",
+        labels=("k8s:a=\ufffd",),
+        workloads=(("\ufffd", "Deployment"),),
+    )
+    service = {"name": "\ud800", "namespace": "shop"}
+    assert context_object.service(service) == Service("\ufffd", "shop")

@@ -199,6 +199,15 @@ def test_links_have_the_name_of_their_time(surroundings: Surroundings) -> None:
     assert link(surroundings, 3) == [Interface(3, "")]
 
 
+def test_names_that_are_not_utf_8_can_be_encoded(surroundings: Surroundings) -> None:
+    surroundings.apply({"node_name": "default/\udcff", "links": {"3": "eth\udcff"}})
+    assert surroundings.node_name == "default/\ufffd"
+    assert link(surroundings, 3) == [Interface(3, "eth\ufffd")]
+    surroundings.apply({"reasons": {"5": "\ud800"}, "symbols": {"64": "\ud800"}})
+    site = surroundings.drop_sites.value(surroundings.drop_site(64, 5))
+    assert site == DropSite("\ufffd", "\ufffd")
+
+
 @pytest.mark.parametrize("ifindex", [1, 65_534, 65_535, 65_536, 2**32 - 1])
 def test_every_ifindex_is_told_from_its_neighbours(
     surroundings: Surroundings, ifindex: int

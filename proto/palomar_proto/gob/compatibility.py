@@ -41,15 +41,29 @@ def check_compatible(received: Mapping[int, Received], type_id: int, expected: T
         GobError: they cannot.
     """
     described = received.get(type_id)
-    _check(received, type_id, expected, "the value")
+    _check(received, type_id, expected, "the value", set())
     if isinstance(described, ReceivedStruct) and isinstance(expected, Struct) and described.fields:
         known = {name for name, _ in expected.fields}
         if not any(name in known for name, _ in described.fields):
             raise GobError(f"type mismatch: no fields matched for {expected.name}")
 
 
-def _check(received: Mapping[int, Received], type_id: int, expected: Type, what: str) -> None:
-    """Walks along the expected type, which is finite, not along the received one."""
+def _check(
+    received: Mapping[int, Received],
+    type_id: int,
+    expected: Type,
+    what: str,
+    looked_at: set[tuple[int, int]],
+) -> None:
+    """Walks along the expected type, which is finite, not along the received one.
+
+    Looks once at each pair of types, kept in `looked_at`: a received struct may name a field as
+    often as it likes, and so may the structs in it.
+    """
+    pair = type_id, id(expected)
+    if pair in looked_at:
+        return
+    looked_at.add(pair)
     described = received.get(type_id)
     if isinstance(expected, Basic):
         fits = type_id == expected
@@ -58,10 +72,12 @@ def _check(received: Mapping[int, Received], type_id: int, expected: Type, what:
     else:
         parts = _parts(described, expected, what)
         for part_id, part, name in parts or ():
-            _check(received, part_id, part, name)
+            _check(received, part_id, part, name, looked_at)
         fits = parts is not None
     if not fits:
-        raise GobError(f"type mismatch: {what} has type {type_id}, {described or 'built in'}")
+        # Not more of it: a description may be as long as its sender likes.
+        kind = "a built-in one" if described is None else type(described).__name__
+        raise GobError(f"type mismatch: {what} has type {type_id}, {kind}")
 
 
 def _parts(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from palomar_bpf.payload import MessageType
 from palomar_server.decode.arrange import arrange
 from palomar_server.decode.enrich import enrich, without_pod
 from palomar_server.decode.gather import Scratch
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from palomar_server.decode.arrange import Arrangement
     from palomar_server.surroundings import Surroundings
     from palomar_server.table import Mask, Rows
+
+_TRACE_SOCK = int(MessageType.TRACE_SOCK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ class Decoder:
         if self._options.ip_tracing_option_type:
             traced = rows["ip_trace_id"] != 0
             rows["ip_trace_option"] = traced * np.uint8(self._options.ip_tracing_option_type)
-        if self._options.skip_unknown_cgroup_ids:
+        if self._options.skip_unknown_cgroup_ids and _has_sockets(arrangement):
             kept = self._known_cgroups(rows[plain], len(rows))
             left = kept.nonzero()[0] if left is None else left[kept]
             rows = take(rows, kept)
@@ -125,6 +128,10 @@ class Decoder:
         kept = np.ones(count, np.bool_)
         kept[: len(plain)] = ~without_pod(plain)
         return kept
+
+
+def _has_sockets(arrangement: Arrangement) -> bool:
+    return any(layout.kind == _TRACE_SOCK for layout, _ in arrangement.groups)
 
 
 def _count(arrangement: Arrangement, buffer: NDArray[np.uint8]) -> Counter[tuple[int, Malformed]]:

@@ -17,6 +17,9 @@ from palomar_proto.gob import (
     Type,
     decode_value,
 )
+from palomar_proto.gob.encoder import message
+from palomar_proto.gob.types import WIRE_TYPE
+from palomar_proto.gob.wire import int_bytes, read_int, read_uint
 
 POINT = Struct("Point", (("X", Basic.INT), ("Y", Basic.INT)))
 
@@ -73,3 +76,17 @@ def test_struct_without_a_common_field_is_refused() -> None:
 def test_value_that_is_no_struct_is_refused_where_one_is_wanted() -> None:
     with pytest.raises(GobError, match="the value has type 2"):
         decode_value(b"\x03\x04\x00\x02", POINT)
+
+
+def test_fields_named_again_and_again_cost_no_more_than_their_bytes() -> None:
+    # Ten structs, each of which names the next one a hundred times.
+    write = Encoder(WIRE_TYPE).encode
+    gob, expected = b"", POINT
+    for number in range(10):
+        field = {"Name": "X", "Id": 65 + number if number < 9 else Basic.INT}
+        struct = {"CommonType": {"Name": "S", "Id": 64 + number}, "Field": [field] * 100}
+        _, at = read_uint(described := write({"StructT": struct}), 0)
+        _, at = read_int(described, at)
+        gob += message(int_bytes(-64 - number) + described[at:])
+        expected = Struct("S", (("X", expected if number else Basic.INT),))
+    assert decode_value(gob + message(int_bytes(64) + b"\x00"), expected) == {}

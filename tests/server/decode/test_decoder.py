@@ -201,6 +201,17 @@ def test_socket_events_of_no_known_pod_are_left_out_where_so_chosen() -> None:
         assert [decoded.rows["event_type"][-1], decoded.rows["message"][-1]] == [2, 1]
 
 
+def test_batches_without_socket_events_are_the_same_whatever_was_chosen() -> None:
+    known = Surroundings(EndpointTable())
+    for payloads in ([GOOD[0]], [*GOOD[:2], b"\xee", RARE[0]]):
+        plain, choosy = (
+            Decoder(known, DecodeOptions(skip_unknown_cgroup_ids=skip)).decode(batch_of(payloads))
+            for skip in (False, True)
+        )
+        assert choosy.rows.tobytes() == plain.rows.tobytes()
+        assert (choosy.messages, choosy.malformed) == (plain.messages, plain.malformed)
+
+
 def test_rows_of_one_batch_are_not_touched_by_the_next() -> None:
     decoder = new_decoder()
     mixed = [GOOD[0], GOOD[3]]
