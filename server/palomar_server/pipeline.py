@@ -1,7 +1,7 @@
 """The way of every event: monitor hooks, decoding, flow hooks, event hooks, ring, wake-up.
 
-Works on whole batches and does no input or output of its own; the agent's thread calls it, and so
-do tests and benchmarks.
+Works on whole batches and does no input or output of its own. The agent calls it, one of its
+threads at a time; so do tests and benchmarks.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Pipeline:
-    """Takes batches in order and leaves their events in the ring. For one thread.
+    """Takes batches in order and leaves their events in the ring. For one thread at a time.
 
     Args:
         surroundings: gives meaning to what payloads refer to.
