@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from tests.conformance import decode_cases, getflows_cases, monitor_socket_cases
+from tests.conformance import decode_cases, filter_cases, getflows_cases, monitor_socket_cases
 from tests.conformance.corpus import Suite
 
 SUITES = (
     Suite("decode.jsonl", decode_cases.prepare),
+    Suite("filters/cases.jsonl", filter_cases.prepare),
     Suite("monitor_socket.jsonl", monitor_socket_cases.prepare),
-    Suite(
-        "getflows.jsonl",
-        getflows_cases.prepare,
-        getflows_cases.covers,
-        getflows_cases.UNCOVERED,
-    ),
+    Suite("getflows.jsonl", getflows_cases.prepare),
 )

@@ -116,7 +116,23 @@ def parse_url(data: bytes) -> Url:
     return replace(url, fragment=_as_written(fragment, _FRAGMENT, _FRAGMENT_AS_WRITTEN))
 
 
-def _parse(text: str) -> Url:
+def request_path(data: bytes) -> bytes | None:
+    """The path of what a request line asks for, decoded; None if it is not even that.
+
+    Unlike in `parse_url` a `#` begins nothing, and what is neither absolute nor a path is refused.
+    A URL with something other than a slash behind its scheme has an empty path.
+    """
+    text = data.decode("latin-1")
+    if not text or _CONTROL.search(text):
+        return None
+    try:
+        url = _parse(text, as_request=True)
+        return _unescape(url.path).encode("latin-1")
+    except UrlError:
+        return None
+
+
+def _parse(text: str, *, as_request: bool = False) -> Url:
     if text == "*":
         return Url(path=text)
     scheme = ""
@@ -130,9 +146,11 @@ def _parse(text: str) -> Url:
         if scheme:
             # A lone opaque part may be empty, and is then nothing.
             return replace(url, opaque=rest)
+        if as_request:
+            raise UrlError("invalid URI for request")
         if ":" in rest.partition("/")[0]:
             raise UrlError("first path segment in URL cannot contain colon")
-    elif rest.startswith("//") and (scheme or not rest.startswith("///")):
+    elif rest.startswith("//") and (scheme or not (as_request or rest.startswith("///"))):
         authority, slash, path = rest[2:].partition("/")
         rest = slash + path
         user, password, host = _authority(authority)

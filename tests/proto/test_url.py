@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palomar_server.decode.url import UrlError, parse_url
+from palomar_proto.url import UrlError, parse_url, request_path
 
 
 @pytest.mark.parametrize(
@@ -128,3 +128,33 @@ def test_what_was_written_is_read_alike(text: str) -> None:
     except UrlError:
         return
     assert str(parse_url(written.encode())) == written
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("/a%2Fb?c#d", b"/a/b"),
+        ("/a#b", b"/a#b"),
+        ("http://h/x", b"/x"),
+        ("http://h?q", b""),
+        ("http:opaque", b""),
+        ("//h/x", b"//h/x"),
+        ("///x", b"///x"),
+        ("*", b"*"),
+        ("", None),
+        ("x", None),
+        ("#x", None),
+        ("?x", None),
+        (":x", None),
+        ("/%4", None),
+        ("/\n", None),
+        ("http://h:x/", None),
+    ],
+)
+def test_path_of_a_request_is_decoded(text: str, path: bytes | None) -> None:
+    assert request_path(text.encode()) == path
+
+
+@given(st.binary())
+def test_any_bytes_have_a_path_or_none(data: bytes) -> None:
+    assert request_path(data) is None or isinstance(request_path(data), bytes)
