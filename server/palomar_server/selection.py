@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from palomar_server.filters.compiled import ROWS_AT_ONCE_MAX
 from palomar_server.table import Kind
 
 if TYPE_CHECKING:
     from palomar_server.filters.compiled import CompiledFilter
-    from palomar_server.table import Mask, Rows
+    from palomar_server.table import Mask
+    from palomar_server.view import View
 
 _LOST = np.uint8(Kind.LOST)
 
@@ -18,8 +20,27 @@ _LOST = np.uint8(Kind.LOST)
 class Selection(Protocol):
     """Which rows a stream is about."""
 
-    def mask(self, rows: Rows) -> Mask:
-        """Which rows are selected, shape (n,)."""
+    @property
+    def kind(self) -> Kind:
+        """What is delivered, and what a request's `number` counts then."""
+
+    @property
+    def tells_losses(self) -> bool:
+        """Whether there is room for loss notices among what is delivered."""
+
+    @property
+    def rows_at_once(self) -> int:
+        """How many rows to hand in at once, so that the loop goes on within milliseconds."""
+
+    def mask(self, view: View) -> Mask:
+        """Which rows are delivered, shape (n,)."""
+
+    def passing(self, view: View) -> Mask:
+        """Which rows pass the request's filters, shape (n,), loss notices aside.
+
+        It is these that Hubble counts when it looks back, whatever their kind: somebody who asks
+        for the last ten flows gets fewer where other events lie between them.
+        """
 
 
 class FlowSelection:
@@ -29,13 +50,27 @@ class FlowSelection:
         matching: the request's filters.
     """
 
+    kind = Kind.FLOW
+    tells_losses = True
+
     def __init__(self, matching: CompiledFilter) -> None:
         self._matching = matching
 
-    def mask(self, rows: Rows) -> Mask:
-        """Which rows are selected, shape (n,)."""
-        mask = self._matching.mask(rows)
-        mask &= rows["kind"] <= _LOST
+    @property
+    def rows_at_once(self) -> int:
+        """See `CompiledFilter.rows_at_once`."""
+        return self._matching.rows_at_once
+
+    def mask(self, view: View) -> Mask:
+        """Which rows are delivered, shape (n,)."""
+        mask = self._matching.mask(view)
+        mask &= view.rows["kind"] <= _LOST
+        return mask
+
+    def passing(self, view: View) -> Mask:
+        """Which rows pass the filters, shape (n,), whatever their kind; no loss notices."""
+        mask = self._matching.mask(view)
+        mask &= view.rows["kind"] != _LOST
         return mask
 
 
@@ -46,10 +81,19 @@ class KindSelection:
         kind: which.
     """
 
-    def __init__(self, kind: Kind) -> None:
-        self._kind = np.uint8(kind)
+    tells_losses = False
+    rows_at_once = ROWS_AT_ONCE_MAX
 
-    def mask(self, rows: Rows) -> Mask:
-        """Which rows are selected, shape (n,)."""
-        mask: Mask = rows["kind"] == self._kind
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self._number = np.uint8(kind)
+
+    def mask(self, view: View) -> Mask:
+        """Which rows are delivered, shape (n,)."""
+        mask: Mask = view.rows["kind"] == self._number
+        return mask
+
+    def passing(self, view: View) -> Mask:
+        """Every row, shape (n,), but loss notices: such requests have no filters."""
+        mask: Mask = view.rows["kind"] != _LOST
         return mask

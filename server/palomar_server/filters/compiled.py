@@ -2,49 +2,35 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from palomar_server.errors import InvalidRequest, Unsupported
-from palomar_server.filters import (
-    event_type,
-    ip,
-    pod,
-    port,
-    protocol,
-    reply,
-    traffic_direction,
-    verdict,
-)
+from palomar_server.errors import InvalidRequest
+from palomar_server.filters.conjunction import Conjunction
 from palomar_server.table import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from palomar_proto.flow import flow_pb2
+    from palomar_server.encode import FlowEncoder
     from palomar_server.filters.predicate import Predicate
     from palomar_server.surroundings import Surroundings
-    from palomar_server.table import Mask, Rows
+    from palomar_server.table import Mask
+    from palomar_server.view import View
 
-    _Compile: TypeAlias = Callable[[flow_pb2.FlowFilter, Surroundings], Predicate]
-
-FIELD_FILTERS: dict[str, _Compile] = {
-    # Cheapest and most selective first: a filter stops at the first field that nothing passes.
-    "verdict": verdict.compile_verdict,
-    "event_type": event_type.compile_event_type,
-    "traffic_direction": traffic_direction.compile_traffic_direction,
-    "reply": reply.compile_reply,
-    "protocol": protocol.compile_protocol,
-    "source_port": port.compile_source_port,
-    "destination_port": port.compile_destination_port,
-    "source_pod": pod.compile_source_pod,
-    "destination_pod": pod.compile_destination_pod,
-    "source_ip": ip.compile_source_ip,
-    "destination_ip": ip.compile_destination_ip,
-}
-"""Every FlowFilter field that is served, by its proto name, in the order of evaluation."""
+ROWS_AT_ONCE_MAX = 16_384
+"""Rows looked at in one go: a fraction of a millisecond where columns decide."""
+ROWS_AT_ONCE_MIN = 32
+"""A millisecond or two even where the whole flow of each row is built."""
+_ROWS_AT_ONCE_FIRST = 256
+"""Where rows may be slow; how slow these are is not known yet."""
+_LOOK_S = 0.003
+"""How long one look may take, about: other streams wait meanwhile."""
+_LOST = np.uint8(Kind.LOST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +41,10 @@ class FilterLimits:
     """Filters of both lists together."""
     values_max: int = 1_000
     """Values of all fields of all filters."""
+    expressions_max: int = 16
+    """CEL expressions of all filters: each is evaluated for every flow the other fields leave."""
+    patterns_max: int = 32
+    """Regular expressions of all filters: compiling one takes up to 10 ms."""
 
 
 _LIMITS = FilterLimits()
@@ -66,12 +56,14 @@ class CompiledFilter:
     Args:
         whitelist: a row must match one of these; empty lets all pass.
         blacklist: a row must match none of these.
-        surroundings: the endpoint table that pod filters look into.
+        surroundings: the tables that rows point into.
+        encoder: knows this node's name and labels, and how it numbers events.
         limits: how much may be asked for.
+        build: gives further predicates of a filter, all of which must let a row pass as well.
+        clock: s, to see how long a look takes.
 
     Raises:
         InvalidRequest: a value breaks its field's rule, or there are too many.
-        Unsupported: a field is set that this server does not filter by.
     """
 
     def __init__(
@@ -79,70 +71,85 @@ class CompiledFilter:
         whitelist: Sequence[flow_pb2.FlowFilter],
         blacklist: Sequence[flow_pb2.FlowFilter],
         surroundings: Surroundings,
+        encoder: FlowEncoder,
+        *,
         limits: FilterLimits = _LIMITS,
+        build: Callable[[flow_pb2.FlowFilter], Sequence[Predicate]] | None = None,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         _check_size([*whitelist, *blacklist], limits)
-        self._allowed = [
-            _compile(one, f"whitelist[{i}]", surroundings) for i, one in enumerate(whitelist)
-        ]
-        self._denied = [
-            _compile(one, f"blacklist[{i}]", surroundings) for i, one in enumerate(blacklist)
-        ]
+        self._allowed, self._denied = (
+            [
+                Conjunction(
+                    one,
+                    f"{name}[{index}]",
+                    surroundings,
+                    encoder,
+                    build(one) if build is not None else (),
+                )
+                for index, one in enumerate(filters)
+            ]
+            for name, filters in (("whitelist", whitelist), ("blacklist", blacklist))
+        )
+        self._clock = clock
+        self._is_slow = any(one.is_slow for one in (*self._allowed, *self._denied))
+        self.rows_at_once = _ROWS_AT_ONCE_FIRST if self._is_slow else ROWS_AT_ONCE_MAX
+        """How many rows to hand in at once, so that the loop goes on within milliseconds.
 
-    def mask(self, rows: Rows) -> Mask:
-        """Which flows are selected, shape (n,). Loss notices always are.
-
-        Of agent and debug events, which have none of the fields, it says nothing.
+        It changes with what looks at them cost.
         """
-        selected: Mask = np.ones(len(rows), np.bool_)
+
+    def mask(self, view: View) -> Mask:
+        """Which rows are selected, shape (n,). Loss notices always are.
+
+        Of events that are neither, `event_type`, label selectors and expressions say something; all
+        other fields refuse them.
+        """
+        started = self._clock() if self._is_slow else 0.0
+        selected: Mask = np.ones(len(view), np.bool_)
         if self._allowed:
-            selected = _any(self._allowed, rows)
-        if self._denied and selected.any():
-            selected &= ~_any(self._denied, rows)
-        selected |= rows["kind"] == Kind.LOST
+            selected = _any(self._allowed, view)
+        if self._denied and (found := np.count_nonzero(selected)):
+            # Nothing is asked of rows that are not selected anyway.
+            if found == len(selected):
+                selected = ~_any(self._denied, view)
+            else:
+                which = selected.nonzero()[0]
+                selected[which] = ~_any(self._denied, view.take(which))
+        selected |= view.column("kind") == _LOST
+        if self._is_slow:
+            self._adapt(len(view), self._clock() - started)
         return selected
+
+    def _adapt(self, rows: int, took_s: float) -> None:
+        if took_s > _LOOK_S:
+            fitting = int(rows * _LOOK_S / took_s)
+            self.rows_at_once = max(ROWS_AT_ONCE_MIN, min(fitting, ROWS_AT_ONCE_MAX))
+        elif 2 * took_s <= _LOOK_S and rows >= self.rows_at_once:
+            # Fewer rows would say little about how long more of them take.
+            self.rows_at_once = min(2 * self.rows_at_once, ROWS_AT_ONCE_MAX)
+
+
+def _any(filters: Sequence[Conjunction], view: View) -> Mask:
+    matched = filters[0].mask(view)
+    for one in filters[1:]:
+        matched |= one.mask(view)
+    return matched
 
 
 def _check_size(filters: Sequence[flow_pb2.FlowFilter], limits: FilterLimits) -> None:
-    if len(filters) > limits.filters_max:
-        raise InvalidRequest(
-            "whitelist and blacklist", len(filters), f"filters are over {limits.filters_max}"
-        )
-    values = sum(
+    expressions = sum(len(one.experimental.cel_expression) for one in filters)
+    values = expressions + sum(
         len(value) if field.is_repeated else 1
         for one in filters
         for field, value in one.ListFields()
     )
-    if values > limits.values_max:
-        raise InvalidRequest(
-            "whitelist and blacklist", values, f"values in filters are over {limits.values_max}"
-        )
-
-
-def _compile(
-    flow_filter: flow_pb2.FlowFilter, where: str, surroundings: Surroundings
-) -> list[Predicate]:
-    """The predicates of the fields that are set, in the order of evaluation."""
-    fields = {field.name for field, _ in flow_filter.ListFields()}
-    if unserved := sorted(fields - FIELD_FILTERS.keys()):
-        raise Unsupported(
-            f"{where}.{unserved[0]}: this server does not filter by {unserved[0]}; it can by "
-            + ", ".join(sorted(FIELD_FILTERS))
-        )
-    return [
-        compile_field(flow_filter, surroundings)
-        for name, compile_field in FIELD_FILTERS.items()
-        if name in fields
-    ]
-
-
-def _any(filters: list[list[Predicate]], rows: Rows) -> Mask:
-    matched: Mask = np.zeros(len(rows), np.bool_)
-    for predicates in filters:
-        one: Mask = np.ones(len(rows), np.bool_)
-        for predicate in predicates:
-            one &= predicate(rows)
-            if not one.any():
-                break
-        matched |= one
-    return matched
+    patterns = sum(len(one.http_path) + len(one.http_url) + len(one.dns_query) for one in filters)
+    for count, count_max, what in (
+        (len(filters), limits.filters_max, "filters"),
+        (values, limits.values_max, "values in filters"),
+        (expressions, limits.expressions_max, "CEL expressions"),
+        (patterns, limits.patterns_max, "regular expressions"),
+    ):
+        if count > count_max:
+            raise InvalidRequest("whitelist and blacklist", count, f"{what} are over {count_max}")

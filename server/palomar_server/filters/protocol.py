@@ -1,51 +1,39 @@
-"""FlowFilter.protocol: the transport protocol, by name."""
+"""FlowFilter.protocol: transport and application protocols, by name."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from palomar_server.errors import InvalidRequest, Unsupported
-from palomar_server.filters.predicate import one_of
+from palomar_proto.flow_filter.protocol import L7_PROTOCOLS
+from palomar_server.filters.predicate import has_flags, one_of, with_messages
 from palomar_server.table import Flag, Protocol
 
 if TYPE_CHECKING:
-    from palomar_proto.flow import flow_pb2
-    from palomar_server.filters.predicate import Predicate
-    from palomar_server.surroundings import Surroundings
-    from palomar_server.table import Mask, Rows
+    from palomar_server.filters.predicate import FieldFilter, Predicate
+    from palomar_server.table import Mask
+    from palomar_server.view import View
 
-_NUMBERS: dict[str, tuple[Protocol, ...]] = {
-    "icmp": (Protocol.ICMP, Protocol.ICMPV6),
-    "icmpv4": (Protocol.ICMP,),
-    "icmpv6": (Protocol.ICMPV6,),
-    "tcp": (Protocol.TCP,),
-    "udp": (Protocol.UDP,),
-    "sctp": (Protocol.SCTP,),
-    "vrrp": (Protocol.VRRP,),
-    "igmp": (Protocol.IGMP,),
+_NUMBERS = {
+    "ICMPv4": Protocol.ICMP,
+    "ICMPv6": Protocol.ICMPV6,
+    "TCP": Protocol.TCP,
+    "UDP": Protocol.UDP,
+    "SCTP": Protocol.SCTP,
+    "VRRP": Protocol.VRRP,
+    "IGMP": Protocol.IGMP,
 }
-_LAYER_7 = ("dns", "http", "kafka")
+"""By the member of Flow.l4 that the protocol is told in."""
+_HAS_TRANSPORT = has_flags(Flag.L4)
 
 
-def compile_protocol(flow_filter: flow_pb2.FlowFilter, _: Surroundings) -> Predicate:
-    """Flows with a transport header of one of the protocols; names in any case."""
-    numbers: list[int] = []
-    for value in flow_filter.protocol:
-        name = value.lower()
-        if name in _LAYER_7:
-            raise Unsupported(
-                f"protocol: this server does not filter by {name}; event_type 129 selects all of "
-                "layer 7"
-            )
-        if name not in _NUMBERS:
-            raise InvalidRequest("protocol", value, "is none of " + ", ".join(_NUMBERS))
-        numbers += _NUMBERS[name]
-    is_one_of = one_of("protocol", numbers)
+def compile_protocol(field: FieldFilter) -> Predicate:
+    """Flows of one of the protocols; those of applications are in messages only."""
+    members: frozenset[str] = field.parsed
+    is_transport = one_of("protocol", [_NUMBERS[name] for name in members if name in _NUMBERS])
 
-    def predicate(rows: Rows) -> Mask:
-        mask: Mask = is_one_of(rows) & (rows["flags"] & np.uint8(Flag.L4) != 0)
+    def predicate(view: View) -> Mask:
+        mask = is_transport(view)
+        mask &= _HAS_TRANSPORT(view)
         return mask
 
-    return predicate
+    return with_messages(predicate, field.test) if members & set(L7_PROTOCOLS) else predicate

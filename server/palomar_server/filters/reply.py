@@ -12,22 +12,26 @@ import numpy as np
 from palomar_proto.flow import flow_pb2
 
 if TYPE_CHECKING:
-    from palomar_server.filters.predicate import Predicate
-    from palomar_server.surroundings import Surroundings
-    from palomar_server.table import Mask, Rows
+    from palomar_server.filters.predicate import FieldFilter, Predicate
+    from palomar_server.table import Mask
+    from palomar_server.view import View
+
+_DROPPED = np.uint8(flow_pb2.DROPPED)
+_YES, _NO = np.int8(1), np.int8(0)
 
 
-def compile_reply(flow_filter: flow_pb2.FlowFilter, _: Surroundings) -> Predicate:
+def compile_reply(field: FieldFilter) -> Predicate:
     """Flows whose reply flag is one of the values."""
-    wanted = set(flow_filter.reply)
+    wanted = set(field.parsed)
 
-    def predicate(rows: Rows) -> Mask:
-        mask: Mask = np.zeros(len(rows), np.bool_)
+    def predicate(view: View) -> Mask:
+        replies = view.column("is_reply")
+        mask: Mask = np.zeros(len(replies), np.bool_)
         if True in wanted:
-            mask |= rows["is_reply"] == 1
+            mask |= replies == _YES
         if False in wanted:
-            mask |= rows["is_reply"] == 0
-            mask |= (rows["is_reply"] < 0) & (rows["verdict"] == flow_pb2.DROPPED)
+            mask |= replies == _NO
+            mask |= (replies < _NO) & (view.column("verdict") == _DROPPED)
         return mask
 
     return predicate

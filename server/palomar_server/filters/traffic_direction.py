@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 from palomar_server.filters.predicate import one_of
 
 if TYPE_CHECKING:
-    from palomar_proto.flow import flow_pb2
-    from palomar_server.filters.predicate import Predicate
-    from palomar_server.surroundings import Surroundings
+    from palomar_server.filters.predicate import FieldFilter, Predicate
 
 
-def compile_traffic_direction(flow_filter: flow_pb2.FlowFilter, _: Surroundings) -> Predicate:
+def compile_traffic_direction(field: FieldFilter) -> Predicate:
     """Flows with one of the directions."""
-    return one_of("direction", flow_filter.traffic_direction)
+    return one_of("direction", field.parsed)

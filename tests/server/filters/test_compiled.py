@@ -1,23 +1,33 @@
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from palomar_proto.flow import flow_pb2
-from palomar_server import filters
+from palomar_server.encode import FlowEncoder
 from palomar_server.endpoints import EndpointTable
-from palomar_server.errors import InvalidRequest, Unsupported
-from palomar_server.filters.compiled import FIELD_FILTERS, CompiledFilter, FilterLimits
+from palomar_server.errors import InvalidRequest
+from palomar_server.filters.compiled import (
+    ROWS_AT_ONCE_MAX,
+    ROWS_AT_ONCE_MIN,
+    CompiledFilter,
+    FilterLimits,
+)
 from palomar_server.surroundings import Surroundings
-from palomar_server.testing import flow_rows, lost_row
+from palomar_server.testing import flow_rows, lost_message, lost_row, view_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
+
+    from palomar_server.filters.predicate import Predicate
+    from palomar_server.table import Mask
+    from palomar_server.view import View
 
 FlowFilter = flow_pb2.FlowFilter
+Experimental = FlowFilter.Experimental
 DROPPED, FORWARDED = flow_pb2.DROPPED, flow_pb2.FORWARDED
 ROWS = flow_rows(
     4,
@@ -26,9 +36,17 @@ ROWS = flow_rows(
 )
 
 
+def compiled(
+    whitelist: Sequence[FlowFilter], blacklist: Sequence[FlowFilter] = (), **options: Any
+) -> CompiledFilter:
+    surroundings = Surroundings(EndpointTable())
+    encoder = FlowEncoder(surroundings, "default/node")
+    return CompiledFilter(whitelist, blacklist, surroundings, encoder, **options)
+
+
 def selected(whitelist: Sequence[FlowFilter], blacklist: Sequence[FlowFilter] = ()) -> list[int]:
-    compiled = CompiledFilter(whitelist, blacklist, Surroundings(EndpointTable()))
-    return np.flatnonzero(compiled.mask(ROWS)).tolist()
+    indices: list[int] = compiled(whitelist, blacklist).mask(view_of(ROWS)).nonzero()[0].tolist()
+    return indices
 
 
 def test_an_empty_whitelist_lets_all_pass() -> None:
@@ -38,6 +56,7 @@ def test_an_empty_whitelist_lets_all_pass() -> None:
 def test_an_empty_filter_matches_everything() -> None:
     assert selected([FlowFilter()]) == [0, 1, 2, 3]
     assert selected([], [FlowFilter()]) == []
+    assert selected([FlowFilter(experimental=Experimental())]) == [0, 1, 2, 3]
 
 
 def test_the_fields_of_a_filter_must_all_match() -> None:
@@ -60,77 +79,105 @@ def test_the_blacklist_takes_away() -> None:
     assert selected([], [FlowFilter(verdict=[DROPPED], source_port=["1"])]) == [0, 1, 3]
 
 
+def test_the_blacklist_is_only_asked_of_what_the_whitelist_let_pass() -> None:
+    view = view_of(ROWS)
+    port_1 = FlowFilter(source_port=["1"])
+    slow = FlowFilter(experimental=Experimental(cel_expression=["_flow.verdict == 2"]))
+    assert compiled([port_1], [slow]).mask(view).nonzero()[0].tolist() == [0]
+    assert view.flows_built == 2
+
+
 def test_loss_notices_pass_every_filter() -> None:
-    compiled = CompiledFilter(
-        [FlowFilter(verdict=[DROPPED])], [FlowFilter()], Surroundings(EndpointTable())
-    )
-    assert compiled.mask(np.concatenate((ROWS, lost_row()))).tolist() == [False] * 4 + [True]
+    both = compiled([FlowFilter(verdict=[DROPPED])], [FlowFilter()])
+    view = view_of(np.concatenate((ROWS, lost_row())), [lost_message()])
+    assert both.mask(view).tolist() == [False] * 4 + [True]
 
 
 def test_no_rows_have_an_empty_mask() -> None:
-    compiled = CompiledFilter([FlowFilter(verdict=[DROPPED])], [], Surroundings(EndpointTable()))
-    assert compiled.mask(flow_rows(0)).tolist() == []
+    assert compiled([FlowFilter(verdict=[DROPPED])]).mask(view_of(flow_rows(0))).tolist() == []
 
 
-SERVED: dict[str, list[Any]] = {
-    "verdict": [DROPPED],
-    "event_type": [flow_pb2.EventTypeFilter(type=4)],
-    "traffic_direction": [flow_pb2.EGRESS],
-    "reply": [True],
-    "protocol": ["tcp"],
-    "source_port": ["1"],
-    "destination_port": ["1"],
-    "source_pod": ["a"],
-    "destination_pod": ["a"],
-    "source_ip": ["::1"],
-    "destination_ip": ["::1"],
-}
+def test_an_error_names_the_filter_the_field_and_the_rule() -> None:
+    for lists, where in (
+        (([FlowFilter(), FlowFilter(source_pod=[""])], []), "whitelist[1].source_pod: '' is empty"),
+        (([], [FlowFilter(source_ip=["x"])]), "blacklist[0].source_ip: 'x' is no IP address"),
+    ):
+        with pytest.raises(InvalidRequest) as caught:
+            selected(*lists)
+        assert str(caught.value).startswith(where)
 
 
-def test_every_served_field_is_compiled_and_every_other_is_refused_by_name() -> None:
-    assert set(SERVED) == set(FIELD_FILTERS)
-    for field in FlowFilter.DESCRIPTOR.fields:
-        other = FlowFilter()
-        value = getattr(other, field.name)
-        if field.name in SERVED:
-            value.extend(SERVED[field.name])
-            selected([other])
-            continue
-        if field.message_type is not None and field.is_repeated:
-            value.add()
-        elif field.is_repeated:
-            value.append("x" if field.cpp_type == field.CPPTYPE_STRING else 1)
-        else:
-            value.SetInParent()
-        for white, black in (([other], []), ([], [other])):
-            with pytest.raises(Unsupported, match=rf"list\[0\]\.{field.name}: "):
-                selected(white, black)
-
-
-def test_a_refusal_names_the_filter_and_what_is_served() -> None:
-    with pytest.raises(Unsupported) as caught:
-        selected([FlowFilter(), FlowFilter(uuid=["x"])])
-    assert str(caught.value).startswith("whitelist[1].uuid: this server does not filter by uuid")
-    assert all(name in str(caught.value) for name in FIELD_FILTERS)
-
-
-def test_a_served_field_beside_one_that_is_not_is_no_excuse() -> None:
-    with pytest.raises(Unsupported):
-        selected([FlowFilter(verdict=[DROPPED], node_name=["x"])])
-
-
-def test_every_module_of_the_folder_serves_a_field() -> None:
-    modules = {path.stem for path in Path(filters.__path__[0]).glob("[a-z]*.py")}
-    fields = {name.removeprefix("source_").removeprefix("destination_") for name in FIELD_FILTERS}
-    assert modules - {"compiled", "predicate"} == fields
-
-
-def test_more_filters_or_values_than_allowed_are_refused() -> None:
-    surroundings = Surroundings(EndpointTable())
-    limits = FilterLimits(filters_max=2, values_max=3)
+def test_more_than_allowed_is_refused() -> None:
+    limits = FilterLimits(filters_max=2, values_max=3, expressions_max=1)
     two = [FlowFilter(source_port=["1", "2"]), FlowFilter(source_port=["3"])]
-    CompiledFilter(two, [], surroundings, limits)
+    compiled(two, limits=limits)
     with pytest.raises(InvalidRequest, match="3 filters are over 2"):
-        CompiledFilter(two, [FlowFilter()], surroundings, limits)
+        compiled(two, [FlowFilter()], limits=limits)
     with pytest.raises(InvalidRequest, match="4 values in filters are over 3"):
-        CompiledFilter([FlowFilter(source_port=["1"] * 4)], [], surroundings, limits)
+        compiled([FlowFilter(source_port=["1"] * 4)], limits=limits)
+    expressions = [FlowFilter(experimental=Experimental(cel_expression=["true"]))] * 2
+    with pytest.raises(InvalidRequest, match="over 1"):
+        compiled(expressions, limits=FilterLimits(expressions_max=1))
+    patterns = [FlowFilter(http_url=["a"], dns_query=["b"]), FlowFilter(http_path=["c"])]
+    with pytest.raises(InvalidRequest, match="3 regular expressions are over 2"):
+        compiled(patterns, limits=FilterLimits(patterns_max=2))
+
+
+def test_predicates_of_others_are_asked_of_what_the_fields_left() -> None:
+    seen: list[int] = []
+
+    def odd_port(view: View) -> Mask:
+        seen.append(len(view))
+        mask: Mask = view.column("source_port") % 2 == 1
+        return mask
+
+    def build(flow_filter: FlowFilter) -> list[Predicate]:
+        return [odd_port] if flow_filter.verdict else []
+
+    whitelist = [FlowFilter(verdict=[DROPPED])]
+    view = view_of(ROWS)
+    assert compiled(whitelist, build=build).mask(view).nonzero()[0].tolist() == [2]
+    assert seen == [2]
+    assert compiled([FlowFilter()], build=build).mask(view).all()
+
+
+class StepClock:
+    """Goes on by a time each look takes."""
+
+    def __init__(self) -> None:
+        self.look_s = 0.0
+        self._now = 0.0
+
+    def __call__(self) -> float:
+        """Asked once before and once after a look."""
+        self._now += self.look_s
+        return self._now
+
+
+def test_filters_that_columns_decide_take_many_rows_at_once() -> None:
+    clock = StepClock()
+    cheap = compiled([FlowFilter(verdict=[DROPPED])], clock=clock)
+    clock.look_s = 10.0
+    cheap.mask(view_of(ROWS))
+    assert cheap.rows_at_once == ROWS_AT_ONCE_MAX
+
+
+def test_others_take_as_many_as_their_looks_allow() -> None:
+    clock = StepClock()
+    slow = compiled([FlowFilter(source_label=["a"])], clock=clock)
+    clock.look_s = 0.0001
+    for _ in range(20):
+        slow.mask(view_of(flow_rows(slow.rows_at_once)))
+    assert slow.rows_at_once == ROWS_AT_ONCE_MAX
+    clock.look_s = 0.3
+    slow.mask(view_of(flow_rows(1_000)))
+    assert slow.rows_at_once == ROWS_AT_ONCE_MIN
+    before = slow.rows_at_once
+    clock.look_s = 0.0
+    slow.mask(view_of(flow_rows(before - 1)))
+    assert slow.rows_at_once == before
+    slow.mask(view_of(flow_rows(before)))
+    assert slow.rows_at_once == 2 * before
+    clock.look_s = 100.0
+    slow.mask(view_of(flow_rows(4)))
+    assert slow.rows_at_once == ROWS_AT_ONCE_MIN

@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from palomar_proto.flow import flow_pb2
 from palomar_server.endpoints import Endpoint, EndpointTable
-from palomar_server.errors import InvalidRequest
-from palomar_server.filters.pod import compile_destination_pod, compile_source_pod
 from palomar_server.surroundings import Surroundings
 from palomar_server.testing import flow_rows
+from tests.server.filters.selecting import refusal, selected
 
 PODS = ("default/web-1", "default/web-2", "shop/web-1", "shop/cart", "shop/", "/loose", "/")
 
@@ -42,17 +39,14 @@ def test_names_match_by_prefix_and_namespaces_exactly(
     surroundings: Surroundings, values: list[str], expected: list[str]
 ) -> None:
     rows = flow_rows(len(PODS) + 1, source_endpoint=range(len(PODS) + 1))
-    flow_filter = flow_pb2.FlowFilter(source_pod=values)
-    mask = compile_source_pod(flow_filter, surroundings)(rows)
-    assert [PODS[index - 1] for index in np.flatnonzero(mask)] == expected
+    found = selected(rows, surroundings, source_pod=values)
+    assert [PODS[index - 1] for index in found] == expected
 
 
 def test_the_destination_has_its_own_field(surroundings: Surroundings) -> None:
     rows = flow_rows(2, source_endpoint=[1, 3], destination_endpoint=[3, 1])
-    flow_filter = flow_pb2.FlowFilter(destination_pod=["shop/"])
-    assert compile_destination_pod(flow_filter, surroundings)(rows).tolist() == [True, False]
+    assert selected(rows, surroundings, destination_pod=["shop/"]) == [0]
 
 
-def test_an_empty_value_is_refused(surroundings: Surroundings) -> None:
-    with pytest.raises(InvalidRequest, match="source_pod: '' is empty; write"):
-        compile_source_pod(flow_pb2.FlowFilter(source_pod=[""]), surroundings)
+def test_an_empty_value_is_refused() -> None:
+    assert refusal(source_pod=[""]).startswith("whitelist[0].source_pod: '' is empty; write")

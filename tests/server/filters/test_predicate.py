@@ -1,65 +1,73 @@
 from __future__ import annotations
 
-import numpy as np
+from typing import TYPE_CHECKING
+
 import pytest
 
-from palomar_server.endpoints import Endpoint, EndpointTable
-from palomar_server.filters.predicate import EndpointPredicate, one_of
-from palomar_server.testing import flow_rows
+from palomar_proto.flow import flow_pb2
+from palomar_proto.flow_filter.event_type import ACCESS_LOG
+from palomar_server.filters.predicate import constant, has_flags, is_flow, one_of, with_messages
+from palomar_server.table import FLOW, Kind
+from palomar_server.testing import flow_rows, view_of
+
+if TYPE_CHECKING:
+    from palomar_proto.flow_filter import Event
 
 
 @pytest.mark.parametrize(
     ("values", "expected"),
-    [([], []), ([1], [1]), ([0, 255], [0, 2]), ([-1, 256, 1 << 30], []), ([1, 1, 300], [1])],
+    [
+        ([], []),
+        ([1], [1]),
+        ([0, 255], [0, 2]),
+        ([-1, 256, 1 << 30], []),
+        ([1, 1, 300], [1]),
+        ([1, 2, 3, 4, 255], [1, 2]),
+    ],
 )
 def test_small_numbers_are_looked_up(values: list[int], expected: list[int]) -> None:
     rows = flow_rows(3, verdict=[0, 1, 255])
-    assert np.flatnonzero(one_of("verdict", values)(rows)).tolist() == expected
+    assert one_of("verdict", values)(view_of(rows)).nonzero()[0].tolist() == expected
 
 
-@pytest.fixture
-def endpoints() -> EndpointTable:
-    return EndpointTable(rows_max=2, grace_ns=10)
+@pytest.mark.parametrize("column", ["source_port", "source_identity", "ip_trace_id"])
+def test_so_are_large_ones(column: str) -> None:
+    largest = (1 << 8 * FLOW[column].itemsize) - 1
+    rows = flow_rows(3, **{column: [0, largest, 7]})
+    for values in ([largest], [largest, 1, 2, 3, 4], [largest, largest + 1]):
+        assert one_of(column, values)(view_of(rows)).tolist() == [False, True, False]
 
 
-@pytest.fixture
-def asked() -> list[str]:
-    return []
+def test_all_bits_must_be_set() -> None:
+    assert has_flags(3)(view_of(flow_rows(3, flags=[1, 3, 7]))).tolist() == [False, True, True]
 
 
-@pytest.fixture
-def predicate(endpoints: EndpointTable, asked: list[str]) -> EndpointPredicate:
-    def condition(endpoint: Endpoint) -> bool:
-        asked.append(endpoint.pod_name)
-        return endpoint.pod_name.startswith("web")
-
-    return EndpointPredicate("source_endpoint", endpoints, condition)
+def test_flows_are_told_from_other_events() -> None:
+    rows = flow_rows(4, kind=[Kind.FLOW, Kind.LOST, Kind.AGENT, Kind.DEBUG])
+    assert is_flow(view_of(rows)).tolist() == [True, False, False, False]
 
 
-def test_each_endpoint_is_asked_once(
-    endpoints: EndpointTable, predicate: EndpointPredicate, asked: list[str]
-) -> None:
-    row = endpoints.upsert("a", Endpoint(pod_name="web-a"), [], at_ns=0)
-    rows = flow_rows(2, source_endpoint=[0, row])
-    assert predicate(rows).tolist() == [False, True]
-    later = endpoints.upsert("b", Endpoint(pod_name="db"), [], at_ns=0)
-    assert predicate(flow_rows(3, source_endpoint=[0, row, later])).tolist() == [False, True, False]
-    assert asked == ["", "web-a", "db"]
+def test_a_constant_is_a_new_mask_each_time() -> None:
+    view = view_of(flow_rows(2))
+    first = constant(answer=True)(view)
+    first[:] = False
+    assert constant(answer=True)(view).tolist() == [True, True]
 
 
-def test_rows_that_got_another_meaning_are_asked_anew(
-    endpoints: EndpointTable, predicate: EndpointPredicate
-) -> None:
-    endpoints.upsert("a", Endpoint(pod_name="web-a"), [], at_ns=0)
-    row = endpoints.upsert("b", Endpoint(pod_name="web-b"), [], at_ns=0)
-    rows = flow_rows(1, source_endpoint=row)
-    assert predicate(rows).tolist() == [True]
-    endpoints.remove("b", at_ns=5)
-    assert endpoints.upsert("c", Endpoint(pod_name="db"), [], at_ns=50, oldest_ns=40) == row
-    assert predicate(rows).tolist() == [False]
+def test_messages_decide_on_flows_that_have_one_and_columns_on_the_rest() -> None:
+    rows = flow_rows(4, message=[0, 1, 2, 3], kind=[0, 0, 0, Kind.AGENT])
+    rows["event_type"][2] = ACCESS_LOG
+    contents = [flow_pb2.Flow(Summary=text).SerializeToString() for text in "abc"]
+    asked: list[str] = []
 
+    def test(event: Event) -> bool:
+        assert isinstance(event, flow_pb2.Flow)
+        asked.append(event.Summary)
+        return True
 
-def test_an_endpoint_that_came_while_rows_were_read_is_no_error(
-    predicate: EndpointPredicate,
-) -> None:
-    assert predicate(flow_rows(2, source_endpoint=[0, 77])).shape == (2,)
+    view = view_of(rows, contents)
+    no = constant(answer=False)
+    assert with_messages(no, test)(view).tolist() == [False, True, True, False]
+    assert asked == ["a", "b"]
+    mask = with_messages(no, test, but_access_logs=True)(view)
+    assert mask.tolist() == [False, True, False, False]
