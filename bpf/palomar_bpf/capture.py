@@ -111,6 +111,7 @@ class LiveCapture:
         self._following = threading.Lock()
         self._resources = contextlib.ExitStack()
         self._opened: _Opened | None = None
+        self._watched = False
 
     def __enter__(self) -> Self:
         self.open()
@@ -172,6 +173,19 @@ class LiveCapture:
         opened = self._opened
         if opened is not None:
             opened.reader.wake()
+
+    def attend(self, *, watched: bool) -> None:
+        """Say whether somebody waits for events, so that a busy node's gather for less time.
+
+        From any thread, and whether or not capture is open.
+        """
+        self._watched = watched
+        if self._opened is not None:
+            self._opened.reader.coalesce(self._coalesce_s())
+
+    def _coalesce_s(self) -> float:
+        settings = self.settings
+        return settings.coalesce_max_s if self._watched else settings.coalesce_unwatched_max_s
 
     def pause(self) -> None:
         """Detach everything, so that no packet costs anything; idempotent.
@@ -305,7 +319,7 @@ class LiveCapture:
         reader = PerfReader(
             programs.maps["events"],
             pages_per_cpu=settings.pages_per_cpu,
-            coalesce_max_s=settings.coalesce_max_s,
+            coalesce_max_s=self._coalesce_s(),
         )
         resources.callback(reader.close)
         observed = ObservedInterfaces(

@@ -30,7 +30,8 @@ class Pacer:
 
     def __init__(self, ring_bytes: int, coalesce_max_s: float) -> None:
         self._fill_bytes = ring_bytes * _FILL_SHARE_MAX
-        self._coalesce_max_s = coalesce_max_s
+        self.coalesce_max_s = coalesce_max_s
+        """May be changed at any time, and from any thread."""
         self._drains: deque[tuple[float, int, int]] = deque(maxlen=_DRAINS + 1)
 
     def drained(self, now_s: float, records: int, busiest_bytes: int) -> None:
@@ -53,9 +54,10 @@ class Pacer:
         span_s = max(now_s - since_s, 1e-9)
         recent = list(self._drains)[1:]
         records = sum(drain[1] for drain in recent)
-        if records * self._coalesce_max_s / span_s < _RECORDS_WORTH_A_PAUSE:
+        coalesce_max_s = self.coalesce_max_s
+        if records * coalesce_max_s / span_s < _RECORDS_WORTH_A_PAUSE:
             return None
         busiest_bytes = max(1, sum(drain[2] for drain in recent))
-        interval_s = min(self._coalesce_max_s, self._fill_bytes * span_s / busiest_bytes)
+        interval_s = min(coalesce_max_s, self._fill_bytes * span_s / busiest_bytes)
         pause_s = interval_s - (now_s - last_s)
         return pause_s if pause_s >= _PAUSE_MIN_S else 0.0

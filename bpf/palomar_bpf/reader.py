@@ -52,12 +52,11 @@ class PerfReader:
     """
 
     def __init__(
-        self, events_map_fd: int, *, pages_per_cpu: int = 64, coalesce_max_s: float = 0.005
+        self, events_map_fd: int, *, pages_per_cpu: int = 64, coalesce_max_s: float = 0.01
     ) -> None:
         if pages_per_cpu < 1 or pages_per_cpu & (pages_per_cpu - 1):
             raise ValueError(f"pages_per_cpu must be a power of two, not {pages_per_cpu}")
-        if coalesce_max_s < 0:
-            raise ValueError(f"coalesce_max_s must not be negative, but is {coalesce_max_s}")
+        _not_negative(coalesce_max_s)
         self.loss_hint = False
         """Set when the kernel noted a loss; whoever counts losses clears it."""
         self.woken = False
@@ -116,6 +115,14 @@ class PerfReader:
         """Make the `read()` that is running, or else the next one, return without waiting."""
         os.eventfd_write(self._wake_fd, 1)
 
+    def coalesce(self, max_s: float) -> None:
+        """Change how long events wait for company, from the next drain on; from any thread.
+
+        Raises:
+            ValueError: `max_s` is negative.
+        """
+        self._pacer.coalesce_max_s = _not_negative(max_s)
+
     def close(self) -> None:
         """Take the rings out of the map and free them; not while another thread is in `read()`."""
         if self._epoll.closed:
@@ -169,3 +176,9 @@ class PerfReader:
             cpus=drained.cpus,
             received_ns=time.time_ns(),
         )
+
+
+def _not_negative(coalesce_max_s: float) -> float:
+    if coalesce_max_s < 0:
+        raise ValueError(f"coalesce_max_s must not be negative, but is {coalesce_max_s}")
+    return coalesce_max_s

@@ -29,8 +29,9 @@ SAMPLE_OVERHEAD_BYTES = 12
 _TYPE = 0xFFFF_FFFF
 _TYPE_AND_SIZE = np.uint64(0xFFFF_0000_FFFF_FFFF)
 _LOST_HEADER = np.uint64(int.from_bytes(struct.pack("<IHH", RECORD_LOST, 0, 24), "little"))
-_LOOP_WORDS_MAX = 2048
-"""Below this many words the loop is cheaper than the fixed cost of the numpy calls."""
+_UNIFORM_WORDS_MIN = 512
+_SCAN_WORDS_MIN = 2048
+"""Below these many words the loop is cheaper than the fixed cost of the numpy calls."""
 
 
 class Walk(NamedTuple):
@@ -52,11 +53,10 @@ def walk(stretch: NDArray[np.uint64]) -> Walk:
     Args:
         stretch: Shape (words,), dtype uint64, little-endian.
     """
-    if len(stretch) >= _LOOP_WORDS_MAX:
-        found = _uniform(stretch) or _scan(stretch)
-        if found is not None:
-            return found
-    return _follow(stretch)
+    found = _uniform(stretch) if len(stretch) >= _UNIFORM_WORDS_MIN else None
+    if found is None and len(stretch) >= _SCAN_WORDS_MIN:
+        found = _scan(stretch)
+    return _follow(stretch) if found is None else found
 
 
 def _uniform(stretch: NDArray[np.uint64]) -> Walk | None:

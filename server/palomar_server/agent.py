@@ -20,7 +20,7 @@ from palomar_bpf.batch import PayloadBatch
 from palomar_bpf.errors import CaptureError
 from palomar_server.agent_notice import AgentNotices
 from palomar_server.event_file import EventFileError
-from palomar_server.source import END, Pausable
+from palomar_server.source import END, Attentive, Pausable
 from palomar_server.surroundings import ContextError
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ class Agent:
         self._registering = threading.Lock()
         """Held while consumers, listeners or running sources change; never for long."""
         self._consumers = 0
+        self._waiters = 0
         self._listeners: tuple[Listener, ...] = ()
         self._running = len(self._sources)
         self._threads = [
@@ -107,24 +108,38 @@ class Agent:
             if thread.is_alive():
                 thread.join()
 
-    def acquire(self) -> None:
+    def acquire(self, *, waits: bool = True) -> None:
         """Note that one more consumer wants events. From any thread, and at once.
 
         With the first one, sources that rest are resumed by their own threads.
+
+        Args:
+            waits: whether it waits for each event, and so would notice if they gathered for long.
+                One that does not is there to stay.
         """
         with self._registering:
             self._consumers += 1
             first = self._consumers == 1
+            self._wait_by(int(waits))
         if first:
             self._wake()
 
     def release(self) -> None:
-        """Note that a consumer went; with the last one, sources that can do so rest."""
+        """Note that a consumer that waited went; with the last one, sources that can do so rest."""
         with self._registering:
             self._consumers -= 1
             last = self._consumers == 0
+            self._wait_by(-1)
         if last:
             self._wake()
+
+    def _wait_by(self, change: int) -> None:
+        """Count who waits, and tell the sources with the first and the last. Holds the lock."""
+        before, self._waiters = self._waiters > 0, self._waiters + change
+        if (watched := self._waiters > 0) != before:
+            for source in self._sources.values():
+                if isinstance(source, Attentive):
+                    source.attend(watched=watched)
 
     def add_listener(self, listener: Listener) -> None:
         """Give all batches from now on to a listener, which counts as a consumer. Any thread."""
@@ -148,7 +163,7 @@ class Agent:
         """Write everything from now on to a file, which counts as a consumer. From any thread."""
         with self._feeding:
             self._event_file = event_file
-        self.acquire()
+        self.acquire(waits=False)
 
     def take(self, item: PayloadBatch | Context) -> None:
         """Take a batch or context as if a source had yielded it. From any thread.

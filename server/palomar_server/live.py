@@ -115,6 +115,10 @@ class LiveSource:
         """Make `read` return."""
         self.capture.wake()
 
+    def attend(self, *, watched: bool) -> None:
+        """See `source.Attentive`."""
+        self.capture.attend(watched=watched)
+
     def pause(self) -> None:
         """Detach from the kernel, and go on following the node; see `Pausable`."""
         self.capture.pause()

@@ -52,6 +52,14 @@ class Source(Protocol):
 
 
 @runtime_checkable
+class Attentive(Protocol):
+    """A source that saves CPU by letting events gather for longer while nobody waits for them."""
+
+    def attend(self, *, watched: bool) -> None:
+        """Note whether somebody waits for events now; from any thread, and at once."""
+
+
+@runtime_checkable
 class Pausable(Protocol):
     """A source that can rest while nobody wants its payloads, at no cost to anybody.
 

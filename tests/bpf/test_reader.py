@@ -297,3 +297,12 @@ def test_events_keep_coming_while_the_node_is_busy(emitter: Emitter, reader: Per
     producer.join()
     assert sorted(got) == list(range(wanted))
     assert batches < wanted / 10
+
+
+def test_how_long_events_gather_can_be_changed_while_reading(
+    emitter: Emitter, reader: PerfReader
+) -> None:
+    reader.coalesce(0.0)
+    flood(emitter, reader)
+    with pytest.raises(ValueError, match="coalesce_max_s"):
+        reader.coalesce(-1.0)

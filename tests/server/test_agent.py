@@ -364,3 +364,27 @@ def test_a_replay_tells_of_endpoints_what_the_recording_agent_told(
     run(replayed, *items, END)
     assert replayed.rows().tobytes() == live.rows().tobytes()
     assert len(replayed.ring) == 3
+
+
+class AttentiveSource(FakeSource):
+    """Notes whether somebody waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[bool] = []
+
+    def attend(self, *, watched: bool) -> None:
+        self.told.append(watched)
+
+
+def test_sources_are_told_when_the_first_one_waits_and_when_the_last_one_went() -> None:
+    source = AttentiveSource()
+    agent = agent_of(Core(), Ended(), only=source)
+    agent.acquire(waits=False)
+    assert source.told == []
+    agent.acquire()
+    agent.acquire()
+    agent.release()
+    assert source.told == [True]
+    agent.release()
+    assert source.told == [True, False]
