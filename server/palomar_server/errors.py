@@ -1,10 +1,14 @@
 """What a request can be told, sorted by what its caller does next.
 
-`grpc_server.status_of` gives each its gRPC status.
+`grpc_status.status_of` gives each its gRPC status.
 
 RequestError            the request cannot be served
 ├── InvalidRequest      change the request: INVALID_ARGUMENT
+├── OutOfRange          start anew, from what there is: OUT_OF_RANGE
+├── NotFound            ask for something else: NOT_FOUND
 ├── Unsupported         this server cannot do that: UNIMPLEMENTED
+├── Refused             ask for less, or as somebody else: PERMISSION_DENIED
+├── TooLate             be quicker: DEADLINE_EXCEEDED
 ├── Exhausted           try again later, or elsewhere: RESOURCE_EXHAUSTED
 └── Stopping            connect again: UNAVAILABLE
 """
@@ -26,8 +30,24 @@ class InvalidRequest(RequestError):  # noqa: N818 - named for what the caller re
         super().__init__(f"{field}: {reprlib.repr(value)} {rule}")
 
 
+class OutOfRange(RequestError):  # noqa: N818 - likewise
+    """What the request goes on from is not, or no longer, there; the text says what is."""
+
+
+class NotFound(RequestError):  # noqa: N818 - likewise
+    """The one thing that is asked for does not exist here; the text names it."""
+
+
 class Unsupported(RequestError):  # noqa: N818 - likewise
     """The request asks for something this server does not have; the text names it."""
+
+
+class Refused(RequestError):  # noqa: N818 - likewise
+    """A hook does not let this peer have what it asks for; the text is the hook's."""
+
+
+class TooLate(RequestError):  # noqa: N818 - likewise
+    """Time ran out: the caller's own, or that for sending the request; the text says which."""
 
 
 class Exhausted(RequestError):  # noqa: N818 - likewise

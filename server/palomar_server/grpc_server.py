@@ -1,160 +1,120 @@
-"""The gRPC edge: services, health and reflection, on a unix socket and, if asked, loopback TCP."""
+"""The gRPC edge: services, health and reflection, on a unix socket and, if asked, loopback TCP.
+
+HTTP/2 is h2's, a library that only turns bytes into events and back; the sockets are asyncio's. The
+gRPC libraries for Python send message by message, which costs more than everything else that
+palomard does for a flow: here many messages go out in one write.
+
+GrpcServer          listens, admits clients, stops
+├── GrpcConnection  one client: HTTP/2, windows, limits
+├── GrpcRouter      from a call's headers to the method
+└── GrpcCall        one call: request, function, status
+"""
 
 from __future__ import annotations
 
 import asyncio
-import os
-from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+import socket
+from typing import TYPE_CHECKING
 
-import grpc
 import structlog
-from google.protobuf.message import Message
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health_aio
-from grpc_reflection.v1alpha import reflection
 
-from palomar_proto.observer import observer_pb2
-from palomar_server import __version__
-from palomar_server.errors import (
-    Exhausted,
-    InvalidRequest,
-    RequestError,
-    Stopping,
-    Unsupported,
-)
-from palomar_server.hang_up import hang_up
-from palomar_server.unix_socket import SocketLock
+from palomar_server.allowance import Allowance
+from palomar_server.grpc_connection import ConnectionLimits, GrpcConnection
+from palomar_server.grpc_router import GrpcRouter
+from palomar_server.health_service import HealthService
+from palomar_server.reflection_service import ReflectionService
+from palomar_server.unix_socket import SocketLock, UnixListener
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from palomar_server.observer import Observer
-
-    _Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+    from palomar_server.grpc_call import GrpcCall
+    from palomar_server.grpc_connection import Headers
+    from palomar_server.grpc_service import Service
 
 log = structlog.get_logger(__name__)
 
-HUBBLE_API_VERSION = "1.19.4"
-"""The Hubble release whose API is served; its CLI warns about servers older than itself."""
-
-_REQUEST_BYTES_MAX = 1 << 20
-"""A request is filters: a megabyte holds thousands of them."""
-
 _CUT_S = 1.0
-"""How long gRPC may take to cut streams: it is a matter of milliseconds, or never done."""
-
-_HEALTH_SERVICES = ("", "observer.Observer", "hubble.server.Observer")
-"""The last is what the hubble CLI asks for."""
-
-_VERSION_HEADER = (("hubble-server-version", f"{HUBBLE_API_VERSION}+palomar.{__version__}"),)
-
-_RequestT = TypeVar("_RequestT", bound=Message)
-
-_STATUS = {
-    InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
-    Unsupported: grpc.StatusCode.UNIMPLEMENTED,
-    Exhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    Stopping: grpc.StatusCode.UNAVAILABLE,
+"""How long clients may take, after the grace, to read that it is over."""
+_BACKLOG = 128
+_DEAD_AFTER = {
+    socket.TCP_KEEPIDLE: 60,
+    socket.TCP_KEEPINTVL: 15,
+    socket.TCP_KEEPCNT: 4,
 }
-
-
-def status_of(error: RequestError) -> grpc.StatusCode:
-    """The one place where a gRPC status is chosen."""
-    return _STATUS[type(error)]
-
-
-def _bind(server: grpc.aio.Server, address: str) -> int:
-    try:
-        return server.add_insecure_port(address)
-    except RuntimeError as error:
-        raise OSError(f"cannot listen on {address}: {error}") from error
-
-
-def _streaming(
-    answer: Callable[[_RequestT], AsyncGenerator[bytes, None]], request_type: type[_RequestT]
-) -> grpc.RpcMethodHandler[_RequestT, bytes]:
-    """A handler of a stream; a request that is not served ends with the status of its error."""
-
-    # gRPC asks for a function that is an async generator itself.
-    async def serve(request: _RequestT, context: _Context) -> AsyncIterator[bytes]:
-        await context.send_initial_metadata(_VERSION_HEADER)
-        try:
-            # Closed at once, not when it is collected, where the client goes away in the middle.
-            async with aclosing(answer(request)) as responses:
-                async for response in responses:
-                    yield response
-        except RequestError as error:
-            await context.abort(status_of(error), str(error))
-
-    return grpc.unary_stream_rpc_method_handler(serve, request_deserializer=request_type.FromString)
-
-
-class ObserverService:
-    """Binds an `Observer` to gRPC.
-
-    Streams yield ready-made bytes, so the handlers are built by hand and not from the servicer
-    base class. Methods of the service that are not here answer UNIMPLEMENTED.
-    """
-
-    def __init__(self, observer: Observer) -> None:
-        self._observer = observer
-
-    async def server_status(
-        self,
-        _request: observer_pb2.ServerStatusRequest,
-        context: _Context,
-    ) -> observer_pb2.ServerStatusResponse:
-        """ServerStatus."""
-        await context.send_initial_metadata(_VERSION_HEADER)
-        return self._observer.status()
-
-    def handler(self) -> grpc.GenericRpcHandler:
-        """The handlers by method name."""
-        observer = self._observer
-        return grpc.method_handlers_generic_handler(
-            "observer.Observer",
-            {
-                "GetFlows": _streaming(observer.get_flows, observer_pb2.GetFlowsRequest),
-                "GetAgentEvents": _streaming(
-                    observer.get_agent_events, observer_pb2.GetAgentEventsRequest
-                ),
-                "GetDebugEvents": _streaming(
-                    observer.get_debug_events, observer_pb2.GetDebugEventsRequest
-                ),
-                "ServerStatus": grpc.unary_unary_rpc_method_handler(
-                    self.server_status,
-                    request_deserializer=observer_pb2.ServerStatusRequest.FromString,
-                    response_serializer=observer_pb2.ServerStatusResponse.SerializeToString,
-                ),
-            },
-        )
+"""Seconds of silence, between probes, and probes. The kernel's, not HTTP/2's pings: they find hosts
+that are gone, but leave a client be that was only stopped, and that will go on reading."""
+_HUBBLE_HEALTH = "hubble.server.Observer"
+"""What the hubble CLI asks the health of."""
 
 
 class GrpcServer:
     """Serves until stopped.
 
     Args:
-        observer: what is served.
+        services: what is served, besides health and reflection.
         socket: path of the unix socket.
         socket_mode: its permissions: whoever may write to it sees all traffic of the node.
         listen: HOST:PORT to serve on as well.
+        connections_max: clients connected at once.
+        connections_per_peer_max: of one user or host (`Peer.who`), so that no one keeps out all.
+        calls_max: under way at once, of all clients.
+        limits: what one connection may take.
     """
 
     def __init__(
-        self, observer: Observer, *, socket: Path, socket_mode: int, listen: str | None
+        self,
+        services: Sequence[Service],
+        *,
+        socket: Path,
+        socket_mode: int,
+        listen: str | None,
+        connections_max: int = 512,
+        connections_per_peer_max: int = 256,
+        calls_max: int = 4096,
+        limits: ConnectionLimits | None = None,
     ) -> None:
-        self._observer = observer
         self._socket = socket
         self._socket_mode = socket_mode
         self._listen = listen
+        self._connections_max = connections_max
+        self._connections_per_peer_max = connections_per_peer_max
+        self._limits = limits or ConnectionLimits()
+        names = [service.name for service in services]
+        self._health = HealthService(("", _HUBBLE_HEALTH, *names))
+        health = self._health.service()
+        reflection = ReflectionService((*names, health.name))
+        self._router = GrpcRouter(
+            (*services, health, *reflection.services()), self._limits, calls_max
+        )
+        self._connections: set[GrpcConnection] = set()
+        self._left = asyncio.Event()
+        self._notices = Allowance(5, 1 / 60)
         self._lock: SocketLock | None = None
-        self._bound = False
-        self._server: grpc.aio.Server | None = None
-        self._health = health_aio.HealthServicer()
+        self._listener: UnixListener | None = None
+        self._servers: list[asyncio.Server] = []
         self.port: int | None = None
         """The TCP port in use, where `listen` was given; differs from it for port 0."""
+        self.refused = 0
+        """Connections for which there was no room."""
+        self.violations = 0
+        """Connections cut because the client broke the protocol."""
+
+    @property
+    def connections(self) -> int:
+        """Clients connected."""
+        return len(self._connections)
+
+    @property
+    def calls(self) -> int:
+        """Calls under way."""
+        return len(self._router)
+
+    @property
+    def calls_refused(self) -> int:
+        """Calls for which there was no room."""
+        return self._router.refused
 
     async def start(self) -> None:
         """Bind and serve.
@@ -171,37 +131,34 @@ class GrpcServer:
             raise
 
     async def _serve(self) -> None:
-        server = grpc.aio.server(
-            options=(
-                ("grpc.max_receive_message_length", _REQUEST_BYTES_MAX),
-                # Two daemons on one port would silently share its clients.
-                ("grpc.so_reuseport", 0),
-            )
-        )
-        server.add_generic_rpc_handlers((ObserverService(self._observer).handler(),))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        reflection.enable_server_reflection(
-            ("observer.Observer", "grpc.health.v1.Health", reflection.SERVICE_NAME), server
-        )
-        self._server = server
-        # Nobody may connect between the socket's creation and its mode being set.
-        umask = os.umask(0o177)
-        try:
-            _bind(server, f"unix:{self._socket}")
-            self._bound = True
-            if self._listen:
-                self.port = _bind(server, self._listen)
-        finally:
-            os.umask(umask)
-        await server.start()
-        self._socket.chmod(self._socket_mode)
-        for service in _HEALTH_SERVICES:
-            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        loop = asyncio.get_running_loop()
+        self._listener = UnixListener(self._socket, self._socket_mode, self._lock)
+        server = await loop.create_unix_server(self._connection, sock=self._listener.socket)
+        self._servers.append(server)
+        if self._listen:
+            host, _, port = self._listen.rpartition(":")
+            try:
+                server = await loop.create_server(
+                    # Two daemons on one port would silently share its clients.
+                    self._connection,
+                    host.strip("[]"),
+                    int(port),
+                    reuse_port=False,
+                    backlog=_BACKLOG,
+                )
+            except OSError as error:
+                reason = error.strerror or str(error)
+                raise OSError(f"cannot listen on {self._listen}: {reason}") from error
+            self._servers.append(server)
+            for listening in server.sockets:
+                _find_the_dead(listening)
+            self.port = server.sockets[0].getsockname()[1]
+
+    def _connection(self) -> GrpcConnection:
+        return GrpcConnection(self, self._limits)
 
     def take_lock(self) -> None:
         """Make this socket ours, until `stop`; `start` does so too.
-
-        A lock beside it tells, for gRPC would take over a socket that another daemon serves.
 
         Raises:
             SocketInUseError: another daemon holds the socket.
@@ -211,21 +168,80 @@ class GrpcServer:
             self._lock = SocketLock(self._socket)
 
     async def stop(self, grace_s: float) -> None:
-        """Let streams end within `grace_s` seconds, then cut them; remove the socket."""
-        if self._server is not None:
-            await self._health.enter_graceful_shutdown()
-            async with asyncio.TaskGroup() as tasks:
-                stopping = tasks.create_task(self._server.stop(grace_s), name="stop gRPC")
-                await asyncio.wait((stopping,), timeout=grace_s + _CUT_S)
-                if not stopping.done():
-                    # gRPC waits without end for one that does not even take in that it was cut.
-                    cut = hang_up(self._socket, self.port)
-                    log.warning("clients that do not read are cut", clients=cut)
-            self._server = None
-        if self._bound:
-            # Only then is what lies there our socket, and not a file of somebody else.
-            self._socket.unlink(missing_ok=True)
-            self._bound = False
+        """Let calls end within `grace_s` seconds, then cut them; remove the socket."""
+        self._health.stop()
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
+        for connection in [*self._connections]:
+            connection.go_away()
+        await self._router.wait_ended(grace_s)
+        await self._router.stop()
+        await self._hang_up()
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
         if self._lock is not None:
             self._lock.release()
             self._lock = None
+
+    async def _hang_up(self) -> None:
+        for connection in [*self._connections]:
+            connection.hang_up()
+        try:
+            async with asyncio.timeout(_CUT_S):
+                await self._wait_alone()
+        except TimeoutError:
+            log.warning("clients that do not read are cut", clients=len(self._connections))
+            for connection in [*self._connections]:
+                connection.abort()
+            await self._wait_alone()
+
+    async def _wait_alone(self) -> None:
+        while self._connections:
+            self._left.clear()
+            await self._left.wait()
+
+    # What connections tell.
+
+    def opened(self, connection: GrpcConnection) -> bool:
+        """See `grpc_connection.Owner`."""
+        if not self._servers:
+            return False  # it came while the server stopped
+        who = connection.peer.who
+        of_peer = sum(other.peer.who == who for other in self._connections)
+        if (
+            len(self._connections) >= self._connections_max
+            or of_peer >= self._connections_per_peer_max
+        ):
+            self.refused += 1
+            self._notice("a client was turned away", connection, refused=self.refused)
+            return False
+        self._connections.add(connection)
+        return True
+
+    def closed(self, connection: GrpcConnection, violation: str | None) -> None:
+        """Likewise."""
+        self._connections.discard(connection)
+        self._left.set()
+        if violation is not None:
+            self.violations += 1
+            self._notice(
+                "a client was cut", connection, reason=violation, violations=self.violations
+            )
+
+    def call(self, connection: GrpcConnection, stream_id: int, headers: Headers) -> GrpcCall | None:
+        """Likewise."""
+        return self._router.call(connection, stream_id, headers)
+
+    def _notice(self, event: str, connection: GrpcConnection, **values: object) -> None:
+        """Log, but not as often as a client likes."""
+        if self._notices.take():
+            log.warning(event, peer=connection.peer.address, **values)
+
+
+def _find_the_dead(listening: socket.socket) -> None:
+    """Have the kernel look whether hosts that connect here are still there; they inherit it."""
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in _DEAD_AFTER.items():
+        listening.setsockopt(socket.IPPROTO_TCP, option, value)

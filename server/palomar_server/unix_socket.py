@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 _PATH_BYTES_MAX = 107
 """sun_path of unix(7), without its terminating zero."""
-_BACKLOG = 16
+_BACKLOG = 128
+"""Clients that may connect at one moment; the next one is turned away, and has to try again."""
 
 
 class SocketInUseError(OSError):
@@ -69,12 +70,13 @@ class UnixListener:
     Args:
         path: where; its directory is made if it is missing.
         mode: permissions of the socket: whoever may write to it may connect.
+        lock: of that path, where it has been taken already; stays its owner's to release.
 
     Raises:
         OSError: the path cannot be used; the text tells why and what to do.
     """
 
-    def __init__(self, path: Path, mode: int) -> None:
+    def __init__(self, path: Path, mode: int, lock: SocketLock | None = None) -> None:
         if len(os.fsencode(path)) > _PATH_BYTES_MAX:
             raise OSError(f"{path} is too long for a unix socket: at most {_PATH_BYTES_MAX} bytes")
         self.path = path
@@ -82,7 +84,8 @@ class UnixListener:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         self._bound = False
         try:
-            self._lock = SocketLock(path)
+            if lock is None:
+                self._lock = SocketLock(path)
             self._remove_stale()
             # Linux gives the file the mode of the socket, so nobody can slip in before the chmod,
             # which is for what the umask took.
