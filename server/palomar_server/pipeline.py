@@ -13,7 +13,7 @@ import numpy as np
 
 from palomar_bpf.batch import LossKind
 from palomar_server.decode.decoder import Decoder
-from palomar_server.hooks import FlowBatch, is_flow
+from palomar_server.hooks import FlowBatch
 from palomar_server.loss_notice import SOURCES, lost_event
 from palomar_server.table import FLOW, Kind, by_time, take
 
@@ -84,7 +84,7 @@ class Pipeline:
     def _run_flow_hooks(self, rows: Rows, messages: list[bytes]) -> Rows:
         """Run OnDecodedFlow; events that are no flows pass it by."""
         hooks = self._hooks.decoded_flow
-        if not messages or (flows := is_flow(rows)).all():
+        if not messages or (flows := rows["kind"] == Kind.FLOW).all():
             return hooks.run(FlowBatch(rows, self._encoder, messages)).rows
         if not flows.any():
             return rows

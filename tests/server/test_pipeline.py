@@ -12,7 +12,6 @@ from palomar_proto.monitor import agent_notice
 from palomar_proto.monitor.agent_notice import NoticeType
 from palomar_proto.palomar.v1 import loss_pb2
 from palomar_server.decode.malformed import Malformed
-from palomar_server.hooks import is_flow
 from palomar_server.table import Kind
 from palomar_server.testing import START_NS, Core, packet, trace_payload, transport
 
@@ -215,4 +214,4 @@ def test_payloads_a_monitor_hook_stops_are_neither_decoded_nor_counted() -> None
 def test_all_rows_of_the_ring_are_flows_without_losses() -> None:
     core = Core()
     core.consume(payload(1))
-    assert is_flow(core.rows()).all()
+    assert core.rows()["kind"].tolist() == [Kind.FLOW]

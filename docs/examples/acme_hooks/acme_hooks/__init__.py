@@ -1,0 +1,1 @@
+"""Hooks for palomard: drops by pod, and no health checks."""
