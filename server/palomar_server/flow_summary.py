@@ -104,8 +104,21 @@ def tcp_summary(flags: int) -> str:
 
 
 @lru_cache(maxsize=1024)
-def icmp_summary(protocol: int, icmp_type: int, code: int) -> str:
-    """Such as `ICMPv4 DestinationUnreachable(Port)`; unknown types as numbers."""
+def icmp_summary(protocol: int, icmp_type: int, code: int, mtu: int = 0) -> str:
+    """Such as `ICMPv4 DestinationUnreachable(Port)`; unknown types as numbers.
+
+    Args:
+        protocol: ICMP or ICMPv6.
+        icmp_type: of the message.
+        code: likewise.
+        mtu: what the message says that the next link takes, in bytes. It is appended, as in
+            `ICMPv6 PacketTooBig, MTU 1400`, where Hubble leaves it out; 0 is none.
+    """
+    text = _icmp_name(protocol, icmp_type, code)
+    return f"{text}, MTU {mtu}" if mtu else text
+
+
+def _icmp_name(protocol: int, icmp_type: int, code: int) -> str:
     family, types = (
         ("ICMPv4", _ICMPV4_CODES) if protocol == Protocol.ICMP else ("ICMPv6", _ICMPV6_CODES)
     )

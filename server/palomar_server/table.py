@@ -96,6 +96,7 @@ _REPEATING = [
     ("proxy_port", "u4"),
     ("igmp_group", "u4"),
     ("tunnel_vni", "u4"),
+    ("icmp_mtu", "u4"),
     ("source_port", "u2"),
     ("destination_port", "u2"),
     ("local_endpoint_id", "u2"),
@@ -128,7 +129,7 @@ _REPEATING = [
     ("tunnel_protocol", "u1"),
     ("tunnel_ip_version", "u1"),
     ("ip_trace_option", "u1"),
-    ("padding", "u1", 8),
+    ("padding", "u1", 4),
 ]
 
 FLOW = np.dtype([*_VARYING, *_REPEATING])
@@ -154,6 +155,8 @@ FLOW = np.dtype([*_VARYING, *_REPEATING])
 - `ip_trace_option`: the IPv4 option that carries such ids, where users named one; 0 is none.
 - `tcp_flags`: the low nine bits of the TCP header's offset-and-flags word (NS is 0x100).
 - `icmp_type`: type of an ICMP, IGMP or VRRP message; `icmp_code`: code of an ICMP message.
+- `icmp_mtu`: bytes that the next link takes, of "fragmentation needed" (RFC 1191) and "packet too
+  big" (RFC 4443) messages; 0 is none.
 - `igmp_group`: IPv4 address as a number; `vrrp_vrid`, `vrrp_priority`: fields of flow.VRRP.
 - `drop_reason`: flow.DropReason, 1000 and above for palomar.v1.KernelDropReason; of policy verdicts
   the negated verdict.
@@ -164,6 +167,33 @@ FLOW = np.dtype([*_VARYING, *_REPEATING])
   enumerations of that name in flow.proto; `event_type`, `event_subtype`: of the monitor message.
   The subtype is the flow.DebugCapturePoint or flow.SocketTranslationPoint where there is one.
 - `is_reply`: 1 yes, 0 no, −1 unknown.
+"""
+
+_OFFSETS: dict[str, int] = {name: FLOW.fields[name][1] for name in FLOW.names or ()}  # type: ignore[index]
+
+ICMP_QUOTE = np.dtype(
+    {
+        "names": [
+            *("icmp_type", "icmp_code", "quoted_destination_hi", "quoted_destination_lo"),
+            *("quoted_source_port", "quoted_destination_port", "quoted_protocol"),
+        ],
+        "formats": ["u1", "u1", "u8", "u8", "u2", "u2", "u1"],
+        "offsets": [
+            *(_OFFSETS["icmp_type"], _OFFSETS["icmp_code"]),
+            *(_OFFSETS["socket_cookie"], _OFFSETS["cgroup_id"]),
+            *(_OFFSETS["igmp_group"], _OFFSETS["igmp_group"] + 2),
+            _OFFSETS["vrrp_vrid"],
+        ],
+        "itemsize": FLOW.itemsize,
+    }
+)
+"""What `FLOW` says of an ICMP error, `rows.view(ICMP_QUOTE)`: the packet that it is about.
+
+The quote takes the place of columns that only socket events, IGMP and VRRP have.
+- `quoted_protocol`: IANA number; 0 where no packet is quoted, or its header was not captured.
+- `quoted_destination_hi`, `…_lo`: where that packet was going. Its sender is whom the error is
+  sent to.
+- `quoted_source_port`, `quoted_destination_port`: of TCP, UDP and SCTP; 0 where not captured.
 """
 
 REPEATING_OFFSET: int = np.dtype(_VARYING).itemsize

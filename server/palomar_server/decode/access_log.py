@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from palomar_proto.flow import flow_pb2
 from palomar_proto.gob import GobError
+from palomar_proto.url import UrlError
 from palomar_server.address import parse_address
 from palomar_server.decode.dns import dns_message, dns_summary
 from palomar_server.decode.http import http_message, http_summary, request_id, shown_url, trace_id
@@ -19,7 +20,6 @@ from palomar_server.decode.log_record import MESSAGE_TYPE, decode_log_record
 from palomar_server.decode.malformed import Malformed
 from palomar_server.decode.request_memory import Request, RequestMemory
 from palomar_server.decode.timestamp_text import parse_time
-from palomar_server.decode.url import UrlError
 from palomar_server.table import Flag, Kind, Protocol
 
 if TYPE_CHECKING:

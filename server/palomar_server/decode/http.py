@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from palomar_proto.flow import flow_pb2
-from palomar_server.decode.url import Url, parse_url
+from palomar_proto.url import Url, parse_url
 
 if TYPE_CHECKING:
     from palomar_server.decode.options import Redaction

@@ -11,6 +11,7 @@ import numpy as np
 
 from palomar_server.decode.gather import gather
 from palomar_server.decode.header_options import broken_options
+from palomar_server.decode.icmp_error import take_icmp_errors
 from palomar_server.decode.layers import which_of
 from palomar_server.decode.malformed import Malformed
 from palomar_server.decode.network import ETHERTYPES_IN_IP
@@ -121,6 +122,14 @@ def take_transport(layers: Layers) -> None:
             _check_tcp(layers, tcp if isinstance(which, slice) else which[tcp], word[tcp])
             word = word * is_tcp
         rows["tcp_flags"][which] = word & _TCP_FLAGS
+    if kinds & _IS_PORTLESS:
+        _take_portless(layers, present, kinds)
+
+
+def _take_portless(layers: Layers, present: NDArray[np.bool_], kinds: int) -> None:
+    """Fill what only protocols without ports have."""
+    is_icmp = (layers.protocol == _ICMP) | (layers.protocol == _ICMPV6)
+    take_icmp_errors(layers, (present & is_icmp).nonzero()[0])
     if kinds & _IS_GROUP:
         _take_igmp(layers, (present & (layers.protocol == _IGMP)).nonzero()[0])
         _take_vrrp(layers, (present & (layers.protocol == _VRRP)).nonzero()[0])

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from palomar_proto.flow.flow_pb2 import REQUEST, RESPONSE, SAMPLE
+from palomar_proto.url import UrlError
 from palomar_server.decode.http import (
     http_message,
     http_summary,
@@ -13,7 +14,6 @@ from palomar_server.decode.http import (
     trace_id,
 )
 from palomar_server.decode.options import Redaction
-from palomar_server.decode.url import UrlError
 
 RECORD: dict[str, Any] = {
     "Code": 404,

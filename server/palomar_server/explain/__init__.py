@@ -1,0 +1,1 @@
+"""Explain: why a packet was dropped, or a connection is stuck, told from what the ring holds."""
