@@ -25,21 +25,28 @@ if TYPE_CHECKING:
         Unsupported,
     )
     from palomar.filters import Filter
+    from palomar.flow_place import Position
+    from palomar.flow_streams import AsyncFlowStream, FlowStream
     from palomar.health import Health
-    from palomar.streams import AsyncEventStream, AsyncFlowStream, EventStream, FlowStream
+    from palomar.requests import Batching
+    from palomar.streams import AsyncBatchStream, AsyncEventStream, BatchStream, EventStream
     from palomar.version import __version__
 
 _HOMES = {
+    "AsyncBatchStream": "palomar.streams",
     "AsyncClient": "palomar.async_client",
     "AsyncEventStream": "palomar.streams",
-    "AsyncFlowStream": "palomar.streams",
+    "AsyncFlowStream": "palomar.flow_streams",
+    "BatchStream": "palomar.streams",
+    "Batching": "palomar.requests",
     "Client": "palomar.client",
     "EventStream": "palomar.streams",
     "Filter": "palomar.filters",
-    "FlowStream": "palomar.streams",
+    "FlowStream": "palomar.flow_streams",
     "Health": "palomar.health",
     "InvalidRequest": "palomar.errors",
     "PalomarError": "palomar.errors",
+    "Position": "palomar.flow_place",
     "ServerError": "palomar.errors",
     "ServerUnavailable": "palomar.errors",
     "Unsupported": "palomar.errors",
@@ -47,9 +54,12 @@ _HOMES = {
 }
 
 __all__ = [
+    "AsyncBatchStream",
     "AsyncClient",
     "AsyncEventStream",
     "AsyncFlowStream",
+    "BatchStream",
+    "Batching",
     "Client",
     "EventStream",
     "Filter",
@@ -57,6 +67,7 @@ __all__ = [
     "Health",
     "InvalidRequest",
     "PalomarError",
+    "Position",
     "ServerError",
     "ServerUnavailable",
     "Unsupported",

@@ -16,16 +16,20 @@ import grpc.aio
 
 from palomar.errors import InvalidRequest, Unsupported
 from palomar.filters import Filter
+from palomar.flow_calls import FlowCalls
+from palomar.flow_streams import AsyncFlowCalls, AsyncFlowStream, OnLost, OnNodeStatus
 from palomar.health import HEALTH_METHOD, Health, decode_health_response, encode_health_request
 from palomar.requests import (
+    Batching,
     EventKeywords,
     ObserveKeywords,
     Selection,
+    add_batch_options,
     events_request,
     keyword_request,
 )
 from palomar.rpc import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, channel_options, translated
-from palomar.streams import AsyncEventStream, AsyncFlowStream, OnLost, OnNodeStatus
+from palomar.streams import AsyncBatchStream, AsyncEventStream
 from palomar.target import parse_target
 from palomar_proto.flow.flow_pb2 import FlowFilter
 from palomar_proto.observer.observer_pb2 import (
@@ -38,6 +42,7 @@ from palomar_proto.observer.observer_pb2 import (
     ServerStatusResponse,
 )
 from palomar_proto.observer.observer_pb2_grpc import ObserverStub
+from palomar_proto.palomar.v1.flow_batches_pb2_grpc import FlowBatchesStub
 
 
 class AsyncClient:
@@ -56,6 +61,9 @@ class AsyncClient:
             self._target.address, channel_options(connect_timeout_s)
         )
         self._observer = ObserverStub(self._channel)
+        self._flow_calls: AsyncFlowCalls = FlowCalls(
+            FlowBatchesStub(self._channel).GetFlowBatches, self._observer.GetFlows
+        )
 
     @property
     def server(self) -> str:
@@ -68,10 +76,12 @@ class AsyncClient:
         exclude: Iterable[Filter | FlowFilter] = (),
         on_lost: OnLost | None = None,
         on_node_status: OnNodeStatus | None = None,
+        resume: bytes = b"",
         **keywords: Unpack[ObserveKeywords],
     ) -> AsyncFlowStream:
         """Read flows; see `Client.observe`. Not a coroutine: iterate over what it returns."""
         request = keyword_request(filters, exclude, time.time_ns(), **keywords)
+        add_batch_options(request, resume)
         return self.stream(request, on_lost=on_lost, on_node_status=on_node_status)
 
     def stream(
@@ -82,8 +92,20 @@ class AsyncClient:
         on_node_status: OnNodeStatus | None = None,
     ) -> AsyncFlowStream:
         """Send a request that is ready; otherwise like `observe`."""
-        call = self._observer.GetFlows(request)
-        return AsyncFlowStream(call, self._target, on_lost, on_node_status)
+        return AsyncFlowStream(self._flow_calls, request, self._target, on_lost, on_node_status)
+
+    def flow_batches(
+        self,
+        *filters: Filter | FlowFilter,
+        exclude: Iterable[Filter | FlowFilter] = (),
+        batching: Batching | None = None,
+        resume: bytes = b"",
+        **keywords: Unpack[ObserveKeywords],
+    ) -> AsyncBatchStream:
+        """Read flows as batches; see `Client.flow_batches`. Not a coroutine."""
+        request = keyword_request(filters, exclude, time.time_ns(), **keywords)
+        add_batch_options(request, resume, batching)
+        return AsyncBatchStream(self._flow_calls.batches(request), self._target)
 
     def agent_events(
         self, **keywords: Unpack[EventKeywords]

@@ -17,16 +17,20 @@ import grpc
 
 from palomar.errors import InvalidRequest, Unsupported
 from palomar.filters import Filter
+from palomar.flow_calls import FlowCalls
+from palomar.flow_streams import FlowStream, OnLost, OnNodeStatus, SyncFlowCalls
 from palomar.health import HEALTH_METHOD, Health, decode_health_response, encode_health_request
 from palomar.requests import (
+    Batching,
     EventKeywords,
     ObserveKeywords,
     Selection,
+    add_batch_options,
     events_request,
     keyword_request,
 )
 from palomar.rpc import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, channel_options, translated
-from palomar.streams import EventStream, FlowStream, OnLost, OnNodeStatus
+from palomar.streams import BatchStream, EventStream
 from palomar.target import parse_target
 from palomar_proto.flow.flow_pb2 import FlowFilter
 from palomar_proto.observer.observer_pb2 import (
@@ -39,6 +43,7 @@ from palomar_proto.observer.observer_pb2 import (
     ServerStatusResponse,
 )
 from palomar_proto.observer.observer_pb2_grpc import ObserverStub
+from palomar_proto.palomar.v1.flow_batches_pb2_grpc import FlowBatchesStub
 
 
 class Client:
@@ -70,6 +75,9 @@ class Client:
             self._target.address, channel_options(connect_timeout_s)
         )
         self._observer = ObserverStub(self._channel)
+        self._flow_calls: SyncFlowCalls = FlowCalls(
+            FlowBatchesStub(self._channel).GetFlowBatches, self._observer.GetFlows
+        )
 
     @property
     def server(self) -> str:
@@ -82,6 +90,7 @@ class Client:
         exclude: Iterable[Filter | FlowFilter] = (),
         on_lost: OnLost | None = None,
         on_node_status: OnNodeStatus | None = None,
+        resume: bytes = b"",
         **keywords: Unpack[ObserveKeywords],
     ) -> FlowStream:
         """Read flows.
@@ -92,6 +101,8 @@ class Client:
             on_lost: Called with each notice of lost events, which has no flow of its own;
                 `FlowStream.lost_events` counts them in any case.
             on_node_status: Called when a relay says that nodes came, went or failed.
+            resume: The `FlowStream.resume_token` of an earlier stream with the same filters: go on
+                behind the last flow that was read there, without gap or repetition.
             **keywords: What flows (`pod`, `verdict`, …: see `FilterKeywords`) and how many of them
                 (`last`, `since`, `follow`, …: see `SelectionKeywords`; by default the last 20).
 
@@ -102,6 +113,7 @@ class Client:
             InvalidRequest: A filter or time means nothing.
         """
         request = keyword_request(filters, exclude, time.time_ns(), **keywords)
+        add_batch_options(request, resume)
         return self.stream(request, on_lost=on_lost, on_node_status=on_node_status)
 
     def stream(
@@ -112,7 +124,38 @@ class Client:
         on_node_status: OnNodeStatus | None = None,
     ) -> FlowStream:
         """Send a request that is ready; otherwise like `observe`."""
-        return FlowStream(self._observer.GetFlows(request), self._target, on_lost, on_node_status)
+        return FlowStream(self._flow_calls, request, self._target, on_lost, on_node_status)
+
+    def flow_batches(
+        self,
+        *filters: Filter | FlowFilter,
+        exclude: Iterable[Filter | FlowFilter] = (),
+        batching: Batching | None = None,
+        resume: bytes = b"",
+        **keywords: Unpack[ObserveKeywords],
+    ) -> BatchStream:
+        """Read flows as the batches they come in, each with positions and a resume token.
+
+        For those who keep what they read: a batch and its token can be stored together. Only
+        palomard serves batches; from others `observe` reads all the same.
+
+        Args:
+            *filters: As for `observe`.
+            exclude: Likewise.
+            batching: How large batches may be, and how late.
+            resume: The `resume_token` of a batch, or of a `FlowStream`: go on behind it.
+            **keywords: As for `observe`.
+
+        Returns:
+            An iterable of `palomar_proto.palomar.v1.flow_batches_pb2.FlowBatch`. Errors of the
+            server are raised while iterating.
+
+        Raises:
+            InvalidRequest: A filter or time means nothing.
+        """
+        request = keyword_request(filters, exclude, time.time_ns(), **keywords)
+        add_batch_options(request, resume, batching)
+        return BatchStream(self._flow_calls.batches(request), self._target)
 
     def agent_events(
         self, **keywords: Unpack[EventKeywords]

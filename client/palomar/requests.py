@@ -5,6 +5,7 @@ Both clients and the command line build their requests here. Does no I/O; the cl
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypedDict, TypeVar, Unpack, cast
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -19,12 +20,15 @@ from palomar_proto.observer.observer_pb2 import (
     GetDebugEventsRequest,
     GetFlowsRequest,
 )
+from palomar_proto.palomar.v1.flow_batches_pb2 import BatchOptions
 
 DEFAULT_LAST = 20
 """Events to show when nothing else is asked for: a screenful, as in Hubble."""
 
 NUMBER_MAX = 2**64 - 1
 """The `number` of a request is a uint64; this many means all."""
+
+_UINT32_MAX = 2**32 - 1
 
 RequestT = TypeVar("RequestT", GetFlowsRequest, GetAgentEventsRequest, GetDebugEventsRequest)
 EventRequestT = TypeVar("EventRequestT", GetAgentEventsRequest, GetDebugEventsRequest)
@@ -57,6 +61,30 @@ class SelectionKeywords(EventKeywords, total=False):
 
 class ObserveKeywords(FilterKeywords, SelectionKeywords, total=False):
     """All keywords of `Client.observe`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batching:
+    """How flows are to come in batches; the server has bounds of its own, and 0 leaves it to them.
+
+    Raises:
+        InvalidRequest: A value means nothing.
+    """
+
+    responses_max: int = 0
+    """No more responses than this in one batch."""
+    bytes_max: int = 0
+    """No more bytes than this in one batch, unless a single response has more."""
+    delay_max: timedelta = timedelta()
+    """When following: how long flows may be held back to fill a batch. By default not at all."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that mean nothing."""
+        for name, value in (("responses_max", self.responses_max), ("bytes_max", self.bytes_max)):
+            if not 0 <= value <= _UINT32_MAX:
+                raise InvalidRequest(f"{name} {value} is not between 0 and {_UINT32_MAX}")
+        if self.delay_max < timedelta():
+            raise InvalidRequest(f"delay_max {self.delay_max} is negative; make it 0 or more")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,6 +151,28 @@ def flows_request(
     if not request.field_mask.paths:
         request.ClearField("field_mask")
     return request
+
+
+def add_batch_options(
+    request: GetFlowsRequest, resume: bytes = b"", batching: Batching | None = None
+) -> None:
+    """Say in a request where to go on and how its batches are to be; nothing if that is nothing.
+
+    Args:
+        request: Is changed.
+        resume: A resume token.
+        batching: How large batches may be, and how late.
+    """
+    batching = batching or Batching()
+    options = BatchOptions(
+        resume_token=resume,
+        responses_max=batching.responses_max,
+        bytes_max=batching.bytes_max,
+    )
+    if batching.delay_max:
+        options.delay_max.FromTimedelta(batching.delay_max)
+    if options.ByteSize():
+        request.extensions.Pack(options)
 
 
 def events_request(kind: type[EventRequestT], selection: Selection, now_ns: int) -> EventRequestT:

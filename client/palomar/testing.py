@@ -20,6 +20,7 @@ import grpc
 from google.protobuf.json_format import ParseDict
 
 from palomar.health import HEALTH_METHOD, Health
+from palomar.scripted_batches import ScriptedBatches
 from palomar_proto.observer.observer_pb2 import (
     GetAgentEventsRequest,
     GetAgentEventsResponse,
@@ -30,6 +31,7 @@ from palomar_proto.observer.observer_pb2 import (
     ServerStatusRequest,
     ServerStatusResponse,
 )
+from palomar_proto.palomar.v1.flow_batches_pb2 import FlowBatch
 
 _CALLS_MAX = 8
 
@@ -66,7 +68,9 @@ class FakeObserver:
     Methods without a script are unimplemented.
 
     Args:
-        responses: What each GetFlows call sends, in this order, whatever it asked for.
+        responses: What each GetFlows or GetFlowBatches call sends, in this order, whatever it asked
+            for; a batch that resumes has the rest. Notices of HUBBLE_RING_BUFFER have no position,
+            and are told in front of their batch.
         agent_events: What each GetAgentEvents call sends likewise.
         debug_events: What each GetDebugEvents call sends likewise.
         hold: Whether a stream then stays open until the client leaves, as when following.
@@ -74,10 +78,12 @@ class FakeObserver:
         status: Answer of ServerStatus.
         health: Answer of the health check; `None` leaves the check unimplemented.
         loopback: Whether to listen on 127.0.0.1 instead of a unix socket.
+        batched: Whether there is FlowBatches, as of palomard, or only Hubble's services.
 
     Attributes:
         target: Where it listens, for `Client` or `--server`.
-        requests: GetFlows requests so far.
+        requests: GetFlows and GetFlowBatches requests so far.
+        calls: Names of the methods they were sent to.
         event_requests: GetAgentEvents and GetDebugEvents requests so far.
         cancelled: Set when a client has left a call that is held.
     """
@@ -93,9 +99,11 @@ class FakeObserver:
         status: ServerStatusResponse | None = None,
         health: Health | None = Health.SERVING,
         loopback: bool = False,
+        batched: bool = True,
     ) -> None:
         self.target = ""
         self.requests: list[GetFlowsRequest] = []
+        self.calls: list[str] = []
         self.event_requests: list[GetAgentEventsRequest | GetDebugEventsRequest] = []
         self.cancelled = threading.Event()
         self._responses = responses
@@ -106,6 +114,7 @@ class FakeObserver:
         self._status = status or ServerStatusResponse()
         self._health = health
         self._loopback = loopback
+        self._batched = batched
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._server: grpc.Server | None = None
 
@@ -141,6 +150,8 @@ class FakeObserver:
             options=(("grpc.so_reuseport", 0),),
         )
         server.add_generic_rpc_handlers((self._observer_handler(),))
+        if self._batched:
+            server.add_generic_rpc_handlers((self._batches_handler(),))
         if self._health is not None:
             server.add_generic_rpc_handlers((_health_handler(self._health),))
         if self._loopback:
@@ -164,10 +175,33 @@ class FakeObserver:
         if self._folder is not None:
             self._folder.cleanup()
 
+    def _get_flows(
+        self, request: GetFlowsRequest, context: grpc.ServicerContext
+    ) -> Iterator[GetFlowsResponse]:
+        self.calls.append("GetFlows")
+        self.requests.append(request)
+        return self._stream(self._responses, context)
+
+    def _get_flow_batches(
+        self, request: GetFlowsRequest, context: grpc.ServicerContext
+    ) -> Iterator[FlowBatch]:
+        self.calls.append("GetFlowBatches")
+        self.requests.append(request)
+        script = ScriptedBatches(self._responses)
+        return self._stream(script.answer(request, ended=self._error is None), context)
+
+    def _batches_handler(self) -> grpc.GenericRpcHandler:
+        method = grpc.unary_stream_rpc_method_handler(
+            self._get_flow_batches, GetFlowsRequest.FromString, FlowBatch.SerializeToString
+        )
+        return grpc.method_handlers_generic_handler(
+            "palomar.v1.FlowBatches", {"GetFlowBatches": method}
+        )
+
     def _observer_handler(self) -> grpc.GenericRpcHandler:
         methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
             "GetFlows": grpc.unary_stream_rpc_method_handler(
-                self._serve(self.requests, self._responses),
+                self._get_flows,
                 GetFlowsRequest.FromString,
                 GetFlowsResponse.SerializeToString,
             ),

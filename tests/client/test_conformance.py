@@ -122,7 +122,8 @@ def test_losses_and_node_states_of_a_server_are_printed_as_hubble_does(
     for output in ("compact", "dict", "table", "json"):
         case = by_name[f"server/lost-and-node-status-{output}"]
         script = case["server"]["rpc"]["GetFlows"]["responses"]
-        with FakeObserver([ParseDict(item, GetFlowsResponse()) for item in script]) as server:
+        answers = [ParseDict(item, GetFlowsResponse()) for item in script]
+        with FakeObserver(answers, batched=False) as server:
             run = CliRunner().invoke(cli, ["observe", "-o", output, "--server", server.target])
         assert run.exit_code == 0
         if output == "json":

@@ -2,18 +2,22 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from palomar.errors import InvalidRequest
 from palomar.filters import Filter
 from palomar.requests import (
     NUMBER_MAX,
+    Batching,
     Selection,
+    add_batch_options,
     events_request,
     flows_request,
     keyword_request,
 )
 from palomar_proto.flow.flow_pb2 import DROPPED, FlowFilter
 from palomar_proto.observer.observer_pb2 import GetDebugEventsRequest, GetFlowsRequest
+from palomar_proto.palomar.v1.flow_batches_pb2 import BatchOptions
 
 NOW_NS = 1_700_000_000 * 10**9
 
@@ -120,3 +124,32 @@ def test_events_are_the_last_even_when_following(selection: Selection, number: i
 def test_events_come_whole() -> None:
     with pytest.raises(InvalidRequest, match="of flows"):
         events_request(GetDebugEventsRequest, Selection(fields=["message"]), NOW_NS)
+
+
+def test_batches_without_wishes_leave_the_request_as_it_is() -> None:
+    request = GetFlowsRequest()
+    add_batch_options(request)
+    add_batch_options(request, batching=Batching())
+    assert request == GetFlowsRequest()
+
+
+def test_wishes_for_batches_go_into_the_extension() -> None:
+    request, options = GetFlowsRequest(), BatchOptions()
+    batching = Batching(responses_max=3, bytes_max=4, delay_max=timedelta(milliseconds=250))
+    add_batch_options(request, b"token", batching)
+    assert request.extensions.Unpack(options)
+    assert options == BatchOptions(
+        resume_token=b"token",
+        responses_max=3,
+        bytes_max=4,
+        delay_max=Duration(nanos=250_000_000),
+    )
+
+
+@pytest.mark.parametrize(
+    "wishes",
+    [{"responses_max": -1}, {"bytes_max": 2**32}, {"delay_max": timedelta(seconds=-1)}],
+)
+def test_wishes_that_mean_nothing_are_refused(wishes: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest, match=next(iter(wishes))):
+        Batching(**wishes)
