@@ -7,14 +7,17 @@ from pathlib import Path
 from rich.console import Console
 
 from bench import corpus
-from bench.daemon import cpu_shares, full, idle
+from bench.daemon import cpu_shares, full, idle, live_latency
 from bench.figure import Figure, save, show
 from bench.ingest import ingest, ingest_corpus
+from bench.observe import ingest_with_followers, latency, queries
 from palomar_bpf.check import check_machine, missing
 
 RESULT = Path(__file__).parents[1] / "build" / "bench.json"
 ALWAYS = (ingest, ingest_corpus, full)
-LIVE = (idle, cpu_shares)
+CORPUS = (ingest_with_followers, queries, latency)
+"""What needs the mixed corpus."""
+LIVE = (idle, cpu_shares, live_latency)
 
 
 def main() -> None:
@@ -22,10 +25,11 @@ def main() -> None:
     log = Console(stderr=True)
     figures: list[Figure] = []
     lacks = missing(check_machine(try_load=True))
-    for measure in (*ALWAYS, *(() if lacks else LIVE)):
+    has_corpus = corpus.FOLDER.is_dir()
+    for measure in (*ALWAYS, *(CORPUS if has_corpus else ()), *(() if lacks else LIVE)):
         log.print(f"measuring {measure.__name__} …")
         figures += measure()
-    if not corpus.FOLDER.is_dir():
+    if not has_corpus:
         log.print(f"no figures of the mixed corpus: there is no folder {corpus.FOLDER}")
     for lack in lacks:
         log.print(f"no live figures: {lack.name}: {lack.detail}; {lack.remedy}")

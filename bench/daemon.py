@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.figure import Figure
+from bench.figure import Figure, percentile
 from bench.ingest import EVENTS, read_sample, repeated
+from bench.process_cpu import cpu_s
+from bench.readers_process import Readers
 from palomar import Client
 from palomar.errors import ServerUnavailable
 from palomar_bpf.batch import PayloadBatch
@@ -30,7 +32,6 @@ SETTLE_S = 2.0
 MEASURE_S = 5.0
 FILE_BATCH_EVENTS = 4_000
 PORT = 9
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _MIB = 1 << 20
 
 
@@ -39,6 +40,7 @@ class Running:
     """A palomard that runs, or ran."""
 
     pid: int
+    socket: str
     client: Client
     lost: int = -1
     """Events lost, by its own account at the end: known once it has ended."""
@@ -59,7 +61,7 @@ def palomard(*arguments: str) -> Iterator[Running]:
         try:
             with Client(f"unix:{socket}") as client:
                 _wait_until_up(client, daemon)
-                running = Running(daemon.pid, client)
+                running = Running(daemon.pid, socket, client)
                 yield running
         finally:
             daemon.terminate()
@@ -94,12 +96,6 @@ def rss_mib(pid: int) -> float:
     """Resident memory of a process, in MiB."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / _MIB
-
-
-def cpu_s(pid: int) -> float:
-    """CPU time of a process so far, user and system, in seconds."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 
 
 def idle() -> list[Figure]:
@@ -172,26 +168,65 @@ def full() -> list[Figure]:
 
 def cpu_shares() -> list[Figure]:
     """CPU of live capture under even traffic between two pods, every packet an event."""
-    aims = {1_000: "", 20_000: "< 0.1"}
-    hubble = {1_000: "", 20_000: "0.28 (1 ms batches)–0.87 (one by one)"}
     figures = []
     with Testbed(("pt-bench-a", "pt-bench-b")) as testbed:
         source, sink = testbed.pods
         # Datagrams nobody listens for: the filter keeps the kernel from answering each.
         sink.run("ip", "route", "add", "blackhole", f"{source.ipv4}/32")
-        for rate, aim in aims.items():
+        for name, rate, followers, aim, hubble in _SHARES:
             options = ("--interface", testbed.interface_glob, "--aggregation", "none")
             with palomard(*options, "--drops", "off") as running:
+                filters = [
+                    {"pod": f"pt-bench-{number}", "verdict": "dropped"}
+                    for number in range(followers)
+                ]
+                readers = Readers(running.socket, filters) if followers else None
                 share = _share(running, source, sink, rate)
+                if readers is not None:
+                    readers.end()
             figures.append(
                 Figure(
-                    f"cpu_share_{rate // 1000}k",
+                    name,
                     share.cpu,
                     "core",
-                    f"live, {share.events_per_s:,.0f} events/s of 128 bytes; of "
-                    f"{share.made:,} made {share.seen:,} seen, {running.lost:,} lost",
+                    f"live, {share.events_per_s:,.0f} events/s of 128 bytes"
+                    + (f", {followers} followers; of " if followers else "; of ")
+                    + f"{share.made:,} made {share.seen:,} seen, {running.lost:,} lost",
                     aim=aim,
-                    hubble=hubble[rate],
+                    hubble=hubble,
+                )
+            )
+    return figures
+
+
+_SHARES = (
+    ("cpu_share_1k", 1_000, 0, "", ""),
+    ("cpu_share_20k", 20_000, 0, "≤ 0.08", "0.28 (1 ms batches)–0.87 (one by one)"),
+    ("cpu_share_20k_8_followers", 20_000, 8, "≤ 0.12", "0.36–1.0"),
+)
+"""Name, events a second, followers, aim and what Hubble takes."""
+
+
+def live_latency() -> list[Figure]:
+    """From a packet in the kernel to its flow at a client that follows."""
+    figures = []
+    with Testbed(("pt-bench-a", "pt-bench-b")) as testbed:
+        source, sink = testbed.pods
+        sink.run("ip", "route", "add", "blackhole", f"{source.ipv4}/32")
+        for name, rate in (("latency_live_10k_p50_ms", 10_000), ("latency_live_100_p50_ms", 100)):
+            options = ("--interface", testbed.interface_glob, "--aggregation", "none")
+            with palomard(*options, "--drops", "off") as running:
+                readers = Readers(running.socket, [{"port": str(PORT)}], delays=True)
+                share = _share(running, source, sink, rate)
+                (received,) = readers.end()
+            delays_ms = [delay / 1e6 for delay in received["delays_ns"]]
+            figures.append(
+                Figure(
+                    name,
+                    percentile(delays_ms, 50),
+                    "ms",
+                    f"live, {share.events_per_s:,.0f} events/s, one follower, from the kernel's "
+                    f"time on; p99 {percentile(delays_ms, 99):.3g}",
                 )
             )
     return figures

@@ -31,6 +31,11 @@ class Figure:
     """What Hubble measures on this kind of machine."""
 
 
+def percentile(values: Sequence[float], percent: int) -> float:
+    """The value that so many percent of all do not exceed."""
+    return sorted(values)[min(len(values) - 1, len(values) * percent // 100)]
+
+
 def show(figures: Sequence[Figure]) -> None:
     """Print the figures side by side with what they are held against."""
     table = Table("figure", "palomar", "unit", "aim", "Hubble", "detail")

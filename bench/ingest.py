@@ -15,7 +15,7 @@ import numpy as np
 from bench import corpus
 from bench.figure import Figure
 from palomar_bpf.batch import PayloadBatch
-from palomar_server.daemon import decode_options
+from palomar_server.component_settings import decode_options
 from palomar_server.decode.decoder import Decoder
 from palomar_server.encode import FlowEncoder
 from palomar_server.endpoints import EndpointTable

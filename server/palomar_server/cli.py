@@ -23,7 +23,8 @@ from palomar_server.event_file import EventFileError
 from palomar_server.hooks import HookError
 from palomar_server.inventory import InventoryError
 from palomar_server.options import options
-from palomar_server.settings import Settings, SettingsError, load_settings
+from palomar_server.setting_sources import load_settings
+from palomar_server.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,24 +6,29 @@ If the writer lapped it meanwhile, what it lost is a subtraction.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from google.protobuf.message import DecodeError
 
+from palomar_proto.flow import flow_pb2
 from palomar_server.table import FLOW, Kind, take
+from palomar_server.view import View
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from palomar_server.ring import Ring
     from palomar_server.selection import Selection
     from palomar_server.table import Mask, Rows
+    from palomar_server.view import FlowSource
 
-SCAN_ROWS_MAX = 16_384
-"""Rows looked at in one go: a fraction of a millisecond, so that other streams get their turn."""
-TAKE_ROWS_MAX = 512
+TAKE_ROWS_MAX = 1_024
 """Rows copied in one go: what a reader that has stopped reading holds on to."""
 TAKE_MESSAGES_MAX_BYTES = 1 << 20
 """The same of their messages; passed by at most one message."""
+_NOWHERE = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,30 @@ class Slice:
     lost: int
     """Events overwritten before they could be looked at, or selected and without their message."""
 
+    def __bool__(self) -> bool:
+        """Whether there is anything to tell of it."""
+        return bool(self.sequences) or self.lost > 0
+
+    def only(self, kept: Mask) -> Slice:
+        """The same with some of the rows, shape (n,)."""
+        numbers = np.array(self.sequences, np.int64)[kept].tolist()
+        messages = {one: self.messages[one] for one in numbers if one in self.messages}
+        return Slice(take(self.rows, kept), numbers, messages, self.lost)
+
+    def joined(self, later: Slice) -> Slice:
+        """This one and the one read next."""
+        if not later.sequences:
+            return self if not later.lost else replace(self, lost=self.lost + later.lost)
+        return Slice(
+            np.concatenate((self.rows, later.rows)),
+            self.sequences + later.sequences,
+            self.messages | later.messages,
+            self.lost + later.lost,
+        )
+
+
+EMPTY = Slice(np.zeros(0, FLOW), [], {}, 0)
+
 
 class Cursor:
     """Reads selected events from a position on.
@@ -47,8 +76,10 @@ class Cursor:
         ring: the ring.
         selected: which events.
         position: sequence number of the first event to look at.
+        flows: builds protobuf flows for selections that need them.
         since_ns: earliest time, inclusive, UTC ns.
-        until_ns: latest time, inclusive, UTC ns.
+        until_ns: latest time, inclusive, UTC ns: the first event that is later, of whatever kind
+            but loss notices, ends the reading.
     """
 
     def __init__(
@@ -56,43 +87,57 @@ class Cursor:
         ring: Ring,
         selected: Selection,
         position: int,
+        flows: FlowSource,
         *,
         since_ns: int | None = None,
         until_ns: int | None = None,
     ) -> None:
         self._ring = ring
         self._selected = selected
+        self._flows = flows
         self._since_ns = since_ns
         self._until_ns = until_ns
         self.position = position
+        self.ended = False
+        """Whether an event later than `until_ns` was met."""
         self._scan_rows = TAKE_ROWS_MAX
 
-    def _mask(self, rows: Rows) -> Mask:
-        mask = self._selected.mask(rows)
-        if self._since_ns is None and self._until_ns is None:
-            return mask
-        times, lost = rows["time_ns"], rows["kind"] == Kind.LOST
+    def _view(self, first: int, rows: Rows) -> View:
+        return View(rows, first, self._ring.message, self._flows)
+
+    def _mask(self, first: int, rows: Rows) -> Mask:
+        mask = self._selected.mask(self._view(first, rows))
         if self._since_ns is not None:
-            mask &= (times >= self._since_ns) | lost
-        if self._until_ns is not None:
-            mask &= (times <= self._until_ns) | lost
+            mask &= (rows["time_ns"] >= self._since_ns) | (rows["kind"] == Kind.LOST)
         return mask
+
+    def _in_time(self, rows: Rows) -> int:
+        """How many of the rows come before the first that is later than `until_ns`."""
+        if self._until_ns is None:
+            return len(rows)
+        late = (rows["time_ns"] > self._until_ns) & (rows["kind"] != Kind.LOST)
+        return int(late.argmax()) if np.count_nonzero(late) else len(rows)
 
     def read(self, end: int) -> Slice:
         """Look at the next events up to `end` (exclusive) and move on.
 
         Stops after `TAKE_ROWS_MAX` selected events or `TAKE_MESSAGES_MAX_BYTES` of their messages,
-        and after `SCAN_ROWS_MAX` looked at.
+        and after as many looked at as the selection has at once.
         """
         # What lies behind `end` nobody asked for yet, so it is not lost yet either.
         start = max(self.position, min(self._ring.oldest, end))
         lost = start - self.position
-        stop = min(end, start + self._scan_rows)
+        scanned = min(self._scan_rows, self._selected.rows_at_once)
+        stop = min(end, start + scanned)
+        late_at: int | None = None
         pieces: list[Rows] = []
         sequences: list[np.ndarray[tuple[int], np.dtype[np.int64]]] = []
         left = TAKE_ROWS_MAX
-        for first, rows in self._ring.spans(start, stop):
-            found = self._mask(rows).nonzero()[0]
+        for first, there in self._ring.spans(start, stop):
+            rows = there[: self._in_time(there)]
+            if len(rows) < len(there):
+                late_at = stop = first + len(rows)
+            found = self._mask(first, rows).nonzero()[0]
             if len(found) > left:
                 found = found[:left]
                 stop = first + int(found[-1]) + 1 if left else first
@@ -105,14 +150,16 @@ class Cursor:
         chosen = np.concatenate(pieces) if pieces else np.zeros(0, FLOW)
         # Look further ahead where little is selected, and not in vain where much is.
         sparse = len(numbers) < TAKE_ROWS_MAX // 4
-        self._scan_rows = min(2 * self._scan_rows, SCAN_ROWS_MAX) if sparse else 2 * TAKE_ROWS_MAX
+        self._scan_rows = 2 * scanned if sparse else 2 * TAKE_ROWS_MAX
         # Rows that the writer took meanwhile may be torn: only those still there count.
-        overtaken = min(self._ring.oldest, stop) - start
+        oldest = self._ring.oldest
+        overtaken = min(oldest, stop) - start
         if overtaken > 0:
             whole = numbers >= start + overtaken
             numbers, chosen = numbers[whole], take(chosen, whole)
             lost += overtaken
         self.position = max(stop, start)
+        self.ended = late_at is not None and oldest <= late_at == self.position
         if len(numbers) and np.count_nonzero(chosen["message"]):
             return self._with_messages(chosen, numbers, lost)
         return Slice(chosen, numbers.tolist(), {}, lost)
@@ -130,29 +177,75 @@ class Cursor:
         end, held_bytes = len(rows), 0
         for index in rows["message"].nonzero()[0].tolist():
             if held_bytes >= TAKE_MESSAGES_MAX_BYTES:
-                end, self.position = index, sequences[index]
+                end, self.position, self.ended = index, sequences[index], False
                 break
             if message := self._ring.message(sequences[index]):
                 messages[sequences[index]] = message
                 held_bytes += len(message)
             else:
                 gone.append(index)
-        kept = np.delete(np.arange(end), gone)
+        if not gone and end == len(rows):
+            return Slice(rows, sequences, messages, lost)
+        kept = np.delete(np.arange(end), [index for index in gone if index < end])
         return Slice(take(rows, kept), numbers[kept].tolist(), messages, lost + len(gone))
 
-    def rewind(self, events: int) -> None:
-        """Move back so that the next `events` selected events are the last ones before `position`.
+    def rewind(self, events: int = 0) -> None:
+        """Move back as far as Hubble looks back: past whatever passes the filters.
 
-        Without that many the position becomes the oldest event. Loss notices are not counted.
+        With `since_ns`, to behind the last such event that is older; else so that `events` of them
+        are ahead, 0 meaning all. Loss notices are passed over, except that one of a reader that
+        was lapped ends the look back: Hubble takes it for the end of its ring.
         """
-        end = self.position
-        while end > self._ring.oldest:
-            start = max(self._ring.oldest, end - SCAN_ROWS_MAX)
+        for _ in self.rewinding(events):
+            pass
+
+    def rewinding(self, events: int = 0) -> Iterator[None]:
+        """`rewind` step by step, for filters that take their time.
+
+        The position holds once it is through.
+        """
+        end, size, oldest = self.position, TAKE_ROWS_MAX, self._ring.oldest
+        self.position = oldest
+        if self._since_ns is None and (not events or self._all(events, oldest, end)):
+            return
+        while end > (oldest := max(oldest, self._ring.oldest)):
+            start = max(oldest, end - min(size, self._selected.rows_at_once))
             for first, rows in reversed(list(self._ring.spans(start, end))):
-                found = np.flatnonzero(self._mask(rows) & (rows["kind"] != Kind.LOST))
-                if len(found) >= events:
-                    self.position = first + int(found[-events])
+                if self._since_ns is None:
+                    found = self._selected.passing(self._view(first, rows)).nonzero()[0]
+                    index = int(found[-events]) if len(found) >= events else _NOWHERE
+                    events -= len(found)
+                else:
+                    index = self._after_older(self._since_ns, first, rows)
+                index = max(index, self._after_lapped(first, rows))
+                if index != _NOWHERE:
+                    self.position = first + index
                     return
-                events -= len(found)
-            end = start
-        self.position = self._ring.oldest
+            end, size = start, 4 * size
+            yield
+        self.position = oldest
+
+    def _all(self, events: int, oldest: int, end: int) -> bool:
+        """Whether there cannot be that many, and no notice that would end the look back either."""
+        return events >= end - oldest and self._ring.last_notice < oldest
+
+    def _after_older(self, time_ns: int, first: int, rows: Rows) -> int:
+        """Index behind the last row that passes and is older."""
+        older = (rows["time_ns"] < time_ns).nonzero()[0]
+        if not len(older):
+            return _NOWHERE
+        # Times mostly ascend: few pieces have both, and of those behind only one row matters.
+        found = older[self._selected.passing(self._view(first, rows).take(older))]
+        return int(found[-1]) + 1 if len(found) else _NOWHERE
+
+    def _after_lapped(self, first: int, rows: Rows) -> int:
+        """Index behind the last notice of a lapped reader."""
+        for index in reversed((rows["kind"] == Kind.LOST).nonzero()[0].tolist()):
+            try:
+                event = flow_pb2.LostEvent.FromString(self._ring.message(first + index))
+            except DecodeError:
+                # The message of another row, which the writer has put here meanwhile.
+                continue
+            if event.source == flow_pb2.HUBBLE_RING_BUFFER:
+                return int(index) + 1
+        return _NOWHERE

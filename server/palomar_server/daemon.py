@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import sys
 import time
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -13,19 +14,19 @@ import structlog
 
 from palomar_bpf.settings import CaptureSettings
 from palomar_server.agent import Agent
+from palomar_server.api import Api
 from palomar_server.cilium import CiliumSource
-from palomar_server.decode.options import DecodeOptions, Redaction
+from palomar_server.component_settings import capture_settings, decode_options
 from palomar_server.encode import FlowEncoder
 from palomar_server.endpoints import EndpointTable
 from palomar_server.event_file import EventFileWriter
-from palomar_server.filters.compiled import FilterLimits
-from palomar_server.grpc_server import GrpcServer
-from palomar_server.hooks import Hooks
+from palomar_server.hooks import Hooks, HookServer
 from palomar_server.inventory import load_inventory
 from palomar_server.live import LiveSource
 from palomar_server.local_endpoints import LocalEndpoints
+from palomar_server.metrics import Metrics
+from palomar_server.metrics_server import MetricsServer
 from palomar_server.monitor_socket import MonitorServer
-from palomar_server.observer import Observer
 from palomar_server.pipeline import Pipeline
 from palomar_server.replay import ReplaySource
 from palomar_server.ring import Ring
@@ -34,14 +35,20 @@ from palomar_server.surroundings import Surroundings
 from palomar_server.waker import Waker
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from palomar_server.grpc_server import GrpcServer
+    from palomar_server.observer import Observer
     from palomar_server.settings import Settings
     from palomar_server.source import Source
 
 log = structlog.get_logger(__name__)
 
 _NS_PER_S = 1_000_000_000
+_SWITCH_INTERVAL_S = 0.0005
+"""How long a thread may keep the interpreter while another wants it: streams must not wait for the
+agent any longer, which decodes for milliseconds. Python's own 5 ms are for computing."""
 _KERNEL_ONLY = frozenset(CaptureSettings.__dataclass_fields__) | {
     *("interface", "netns_directory", "netns_namespace"),
 }
@@ -50,60 +57,13 @@ _NOT_FOR_REPLAY = _KERNEL_ONLY | {"capture", "cluster_name", "node_name"}
 """Settings to which a recording has its own answers."""
 
 
-def capture_settings(settings: Settings) -> CaptureSettings:
-    """The part of the settings that is the kernel side's.
-
-    Raises:
-        SettingsError: a value is not possible; names field and value.
-    """
-    try:
-        return _capture_settings(settings)
-    except ValueError as error:
-        raise SettingsError(str(error)) from error
-
-
-def _capture_settings(settings: Settings) -> CaptureSettings:
-    return CaptureSettings(
-        interfaces=settings.interface,
-        snaplen_bytes=settings.snaplen_bytes,
-        pages_per_cpu=settings.pages_per_cpu,
-        coalesce_max_s=settings.coalesce_max_s,
-        aggregation=settings.aggregation,
-        aggregation_interval_s=settings.aggregation_interval_s,
-        aggregation_flags=settings.aggregation_flags,
-        connections_max=settings.connections_max,
-        interfaces_max=settings.interfaces_max,
-        drops=settings.drops,
-        ignored_drop_reasons=settings.ignored_drop_reasons,
-        attach_method=settings.attach_method,
-        trace_rate_per_cpu=settings.trace_rate_per_cpu,
-        trace_burst_per_cpu=settings.trace_burst_per_cpu,
-        drop_rate_per_cpu=settings.drop_rate_per_cpu,
-        drop_burst_per_cpu=settings.drop_burst_per_cpu,
-    )
-
-
-def decode_options(settings: Settings) -> DecodeOptions:
-    """The part of the settings that is the decoder's."""
-    redact = Redaction(
-        http_query=settings.redact_http_query,
-        http_user_info=settings.redact_http_user_info,
-        kafka_api_key=settings.redact_kafka_api_key,
-        allow_headers=frozenset(settings.redact_http_headers_allow),
-        deny_headers=frozenset(settings.redact_http_headers_deny),
-    )
-    return DecodeOptions(
-        skip_unknown_cgroup_ids=settings.skip_unknown_cgroup_ids,
-        ip_tracing_option_type=settings.ip_tracing_option_type,
-        redact=redact if settings.redact else None,
-    )
-
-
 class Daemon:
     """One palomard.
 
     Args:
         settings: everything it is told.
+        sources: by their names in the log, instead of those that the settings name: for whoever
+            has events of another origin.
 
     Raises:
         InventoryError: the inventory cannot be used.
@@ -111,7 +71,7 @@ class Daemon:
         HookError: a hook cannot be loaded.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, sources: Mapping[str, Source] | None = None) -> None:
         self._settings = settings
         inventory = (
             load_inventory(settings.inventory, entries_max=settings.endpoints_max)
@@ -124,11 +84,13 @@ class Daemon:
             cluster_name=settings.cluster_name,
             namespace=settings.netns_namespace,
         )
-        self._live = self._make_live() if settings.live else None
+        self._live = self._make_live() if settings.live and sources is None else None
         self._replay = (
-            ReplaySource(settings.replay, settings.speed) if settings.replay is not None else None
+            ReplaySource(settings.replay, settings.speed)
+            if settings.replay is not None and sources is None
+            else None
         )
-        self._sources = self._name_sources()
+        self._sources = self._name_sources() if sources is None else dict(sources)
         endpoints = EndpointTable(
             rows_max=settings.endpoints_max, grace_ns=int(settings.endpoint_grace_s * _NS_PER_S)
         )
@@ -137,8 +99,23 @@ class Daemon:
         self._encoder = FlowEncoder(
             self._surroundings, self._node_name, tuple(sorted(settings.node_labels))
         )
-        self._hooks = Hooks()
-        self._hooks.load(settings.hooks)
+        self._hooks = Hooks(budget_s=settings.hook_budget_s)
+        self._api = Api(
+            settings,
+            self._ring,
+            self._encoder,
+            self._surroundings,
+            hooks=self._hooks,
+            node_name=self._node_name,
+        )
+        self._load_hooks()
+        self._metrics = Metrics()
+
+    def _load_hooks(self) -> None:
+        self._hooks.load(self._settings.hooks)
+        chosen = self._settings.hook_entry_points
+        if chosen != ("none",):
+            self._hooks.load_entry_points(None if chosen == ("all",) else chosen)
 
     def _make_live(self) -> LiveSource:
         return LiveSource(
@@ -180,6 +157,7 @@ class Daemon:
             OSError: a socket cannot be used.
             SocketInUseError: another daemon serves the socket.
         """
+        sys.setswitchinterval(_SWITCH_INTERVAL_S)
         loop = asyncio.get_running_loop()
         stopping: asyncio.Future[None] = loop.create_future()
         waker = Waker(loop)
@@ -198,17 +176,12 @@ class Daemon:
             self._ring,
             on_end=lambda error: self._sources_ended(error, loop, stopping),
         )
-        observer = self._observer(waker, agent)
+        observer = self._api.observer(waker, agent)
         async with contextlib.AsyncExitStack() as resources:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, _stop, stopping)
                 resources.callback(loop.remove_signal_handler, number)
-            server = GrpcServer(
-                observer,
-                socket=self._settings.socket,
-                socket_mode=self._settings.socket_mode,
-                listen=self._settings.listen,
-            )
+            server = self._api.server(observer, waker)
             # The socket's lock first: a second daemon must not touch the kernel.
             server.take_lock()
             resources.push_async_callback(server.stop, self._settings.shutdown_grace_s)
@@ -216,16 +189,20 @@ class Daemon:
             event_file = self._open_event_file(resources)
             monitor = self._monitor(agent)
             resources.callback(self._log_end, pipeline, event_file, monitor)
+            self._add_metrics(pipeline, observer, server, monitor, event_file)
+            self._hooks.server_init.run(self._hook_server())
             self._start_agent(agent, event_file)
             resources.push_async_callback(asyncio.to_thread, agent.stop)
             if monitor is not None:
                 resources.push_async_callback(asyncio.to_thread, monitor.close)
                 _listen(monitor)
             await server.start()
+            metrics_port = await self._serve_metrics(resources)
             log.info(
                 "serving",
                 socket=str(self._settings.socket),
                 port=server.port,
+                metrics_port=metrics_port,
                 monitor=str(self._settings.monitor_socket) if monitor is not None else None,
                 sources=[*self._sources],
             )
@@ -249,7 +226,7 @@ class Daemon:
             agent.record(event_file)
         if self._settings.capture == "always":
             # The ring wants all events, whether or not somebody follows.
-            agent.acquire()
+            agent.acquire(waits=False)
         if self._live is None:
             # Names for what the source has none for.
             agent.take(self._local_endpoints.initial())
@@ -272,18 +249,47 @@ class Daemon:
         )
         return server
 
-    def _observer(self, waker: Waker, agent: Agent) -> Observer:
-        settings = self._settings
-        return Observer(
+    def _hook_server(self) -> HookServer:
+        return HookServer(
+            self._settings,
             self._ring,
-            self._encoder,
             self._surroundings,
-            waker,
-            lost_event_interval_s=settings.lost_event_interval_s,
-            streams_max=settings.streams_max,
-            filter_limits=FilterLimits(settings.filters_max, settings.filter_values_max),
-            audience=agent,
+            self._node_name,
+            self._metrics.registry.register,
         )
+
+    def _add_metrics(
+        self,
+        pipeline: Pipeline,
+        observer: Observer,
+        server: GrpcServer,
+        monitor: MonitorServer | None,
+        event_file: EventFileWriter | None,
+    ) -> None:
+        metrics = self._metrics
+        metrics.add_ring(self._ring)
+        metrics.add_pipeline(pipeline)
+        metrics.add_surroundings(self._surroundings)
+        metrics.add_hooks(self._hooks)
+        metrics.add_streams(observer.streams, observer.followers)
+        metrics.add_grpc(server)
+        if monitor is not None:
+            metrics.add_monitor(monitor)
+        if event_file is not None:
+            metrics.add_event_file(event_file)
+
+    async def _serve_metrics(self, resources: contextlib.AsyncExitStack) -> int | None:
+        """Serve metrics where the settings say so; gives the port in use.
+
+        Raises:
+            OSError: the address cannot be used; names the setting.
+        """
+        if self._settings.metrics_listen is None:
+            return None
+        server = MetricsServer(self._metrics.registry, self._settings.metrics_listen)
+        await server.start()
+        resources.push_async_callback(server.stop)
+        return server.port
 
     def _sources_ended(
         self,

@@ -1,72 +1,72 @@
 """From rows to the bytes of observer.GetFlowsResponse messages, for flows that somebody receives.
 
-Most of a flow repeats with every packet of its connection. That part is built as protobuf once,
-serialised and kept; a response is then that fragment with the time and uuid put beside it: protobuf
-fields may stand in any order.
+A flow's parts are kept (`flow_parts`). A response is these with what differs behind them, time and
+uuid, for protobuf fields may stand in any order; and what differs has the same length in every
+response, so that it is made for all rows of a portion at once (`response_tail`).
 """
 
 from __future__ import annotations
 
+import operator
 import secrets
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from weakref import WeakValueDictionary
 
+import numpy as np
+
 from palomar_proto.flow import flow_pb2
+from palomar_proto.palomar.v1 import flow_batches_pb2
 from palomar_server import __version__
+from palomar_server.flow_mask import FlowMask
 from palomar_server.flow_message import build_flow
-from palomar_server.table import FLOW, REPEATING_OFFSET, Kind
+from palomar_server.flow_parts import PARTS, FlowParts
+from palomar_server.protobuf_bytes import field, tag, timestamp, varint
+from palomar_server.response_tail import ResponseTail
+from palomar_server.table import FLOW, REPEATING_OFFSET, Kind, take
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Mapping
 
     from google.protobuf.field_mask_pb2 import FieldMask
 
     from palomar_server.surroundings import Surroundings
     from palomar_server.table import Rows
 
-FRAGMENTS_MAX = 16_384
-"""Fragments kept, about 1 KiB each; when they are full they are all dropped and built anew."""
-MASKED_FRAGMENTS_MAX = 1_024
+PIECES_MAX = 65_536
+"""Rows of which is known what they are made of, some 400 bytes each: a ring's, so that whoever asks
+for all of it again gets it four times as fast. When they are full they are all forgotten."""
+MASKED_PIECES_MAX = 1_024
 """The same for each field mask: every stream may bring one of its own."""
+SAME_FIELDS = frozenset(flow_pb2.Flow.DESCRIPTOR.fields_by_name) - {"time", "uuid"}.union(
+    *(part.fields for part in PARTS)
+)
+"""What is the same in all flows that are made of rows: what tells of the node, and what no row has,
+where a mask may still want the messages on the way."""
 
 _EMITTER_NAME = "palomar"
-_NS_PER_S = 1_000_000_000
-_LENGTH_DELIMITED = 2
 _SEQUENCE_BITS_LOW = 48
-
-
-def varint(number: int) -> bytes:
-    """Encode an unsigned number as protobuf's base-128 varint."""
-    out = bytearray()
-    while number > 0x7F:  # noqa: PLR2004 - seven bits a byte
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
-def _field(number: int, content: bytes) -> bytes:
-    return varint(number << 3 | _LENGTH_DELIMITED) + varint(len(content)) + content
-
-
-def _tag(number: int) -> bytes:
-    return varint(number << 3 | _LENGTH_DELIMITED)
-
-
-_TAG_TIME = _tag(flow_pb2.Flow.TIME_FIELD_NUMBER)
-_TAG_UUID = _tag(flow_pb2.Flow.UUID_FIELD_NUMBER)
-_TAG_RESPONSE_FLOW = _tag(1)
-_TAG_RESPONSE_LOST = _tag(3)
-_TAG_RESPONSE_EVENT = _tag(1)
+_TAG_RESPONSE_FLOW = tag(1)
+_TAG_RESPONSE_LOST = tag(3)
+_TAG_RESPONSE_EVENT = tag(1)
+_NUMBER_BATCH_RESPONSES = flow_batches_pb2.FlowBatch.RESPONSES_FIELD_NUMBER
+_TAG_BATCH_RESPONSES = tag(_NUMBER_BATCH_RESPONSES)
 _NUMBER_RESPONSE_NODE_NAME = 1000
-_TAG_RESPONSE_TIME = _tag(1001)
+_NUMBER_RESPONSE_TIME = 1001
+_TAG_RESPONSE_TIME = tag(_NUMBER_RESPONSE_TIME)
 
 
-def timestamp(time_ns: int) -> bytes:
-    """A serialised google.protobuf.Timestamp with its length in front."""
-    seconds, nanos = divmod(time_ns, _NS_PER_S)
-    content = b"\x08" + varint(seconds) + (b"\x10" + varint(nanos) if nanos else b"")
-    return varint(len(content)) + content
+_REPEATING = np.dtype(
+    {
+        "names": ["repeating"],
+        "formats": [(np.void, FLOW.itemsize - REPEATING_OFFSET)],
+        "offsets": [REPEATING_OFFSET],
+        "itemsize": FLOW.itemsize,
+    }
+)
+"""A row as one opaque column: all that repeats within its connection."""
+
+_Pieces: TypeAlias = tuple[bytes, ...]
 
 
 class FlowEncoder:
@@ -89,10 +89,11 @@ class FlowEncoder:
         self._surroundings = surroundings
         self._node_name = node_name
         self._node_labels = node_labels
-        run = secrets.randbits(60) if run_id is None else run_id
+        self.run_id = run = secrets.randbits(60) if run_id is None else run_id
         # RFC 9562 version 8: 60 bits of the run, then the variant and 62 bits of sequence.
         run_hex = f"{run:015x}"
-        self._uuid_prefix = f"{run_hex[:8]}-{run_hex[8:12]}-8{run_hex[12:15]}-"
+        self.uuid_prefix = f"{run_hex[:8]}-{run_hex[8:12]}-8{run_hex[12:15]}-"
+        """What the uuids of all events of this run begin with, up to the sequence."""
         self._whole = ResponseEncoder(self, surroundings, None)
         self._masked: WeakValueDictionary[tuple[str, ...], ResponseEncoder] = WeakValueDictionary()
 
@@ -100,17 +101,19 @@ class FlowEncoder:
         """The uuid of the event with this sequence number."""
         high = 0x8000 | sequence >> _SEQUENCE_BITS_LOW
         low = sequence & (1 << _SEQUENCE_BITS_LOW) - 1
-        return f"{self._uuid_prefix}{high:04x}-{low:012x}"
+        return f"{self.uuid_prefix}{high:04x}-{low:012x}"
 
     def repeating(self, row: Any) -> flow_pb2.Flow:
         """The message of one row without `time` and `uuid`."""
-        return self._on_this_node(build_flow(row, self._surroundings))
+        return self.on_this_node(build_flow(row, self._surroundings))
 
     def with_node(self, content: bytes) -> flow_pb2.Flow:
-        """The flow that a message holds, as seen on this node."""
-        return self._on_this_node(flow_pb2.Flow.FromString(content))
+        """The flow that a message holds; as seen on this node, unless it says on which."""
+        flow = flow_pb2.Flow.FromString(content)
+        return flow if flow.node_name else self.on_this_node(flow)
 
-    def _on_this_node(self, flow: flow_pb2.Flow) -> flow_pb2.Flow:
+    def on_this_node(self, flow: flow_pb2.Flow) -> flow_pb2.Flow:
+        """Set the fields of a flow that tell of this node, and return it."""
         flow.node_name = self.node_name
         flow.node_labels.extend(self._node_labels)
         flow.emitter.name = _EMITTER_NAME
@@ -124,10 +127,12 @@ class FlowEncoder:
 
     def node_field(self) -> bytes:
         """The node's name as a field of a response."""
-        return _field(_NUMBER_RESPONSE_NODE_NAME, self.node_name.encode())
+        return field(_NUMBER_RESPONSE_NODE_NAME, self.node_name.encode())
 
     def flow(self, row: Any, sequence: int | None = None, *, content: bytes = b"") -> flow_pb2.Flow:
         """The whole message of one row; `uuid` only where the sequence is known.
+
+        A flow that comes as a message may have a time and uuid of its own, and keeps them.
 
         Args:
             row: one element of a `FLOW` array.
@@ -135,8 +140,9 @@ class FlowEncoder:
             content: its message, if the row's column `message` says that there is one.
         """
         flow = self.with_node(content) if content else self.repeating(row)
-        flow.time.FromNanoseconds(int(row["time_ns"]))
-        if sequence is not None:
+        if not flow.HasField("time"):
+            flow.time.FromNanoseconds(int(row["time_ns"]))
+        if sequence is not None and not flow.uuid:
             flow.uuid = self.uuid(sequence)
         return flow
 
@@ -166,105 +172,139 @@ class FlowEncoder:
     def responses(self, mask: FieldMask | None = None) -> ResponseEncoder:
         """An encoder of responses, with only the fields of `mask` in their flows.
 
-        Streams with the same mask share one, and so its fragments.
+        Streams with the same mask share one, and so the parts it keeps.
         """
         if mask is None or not mask.paths:
             return self._whole
-        paths = tuple(sorted(set(mask.paths)))
-        shared = self._masked.get(paths)
+        wanted = FlowMask(mask)
+        shared = self._masked.get(wanted.paths)
         if shared is None:
-            shared = ResponseEncoder(self, self._surroundings, mask)
-            self._masked[paths] = shared
+            shared = ResponseEncoder(self, self._surroundings, wanted)
+            self._masked[wanted.paths] = shared
         return shared
 
 
 class ResponseEncoder:
     """Turns rows into GetFlowsResponse bytes. Made by `FlowEncoder.responses`.
 
-    The response's own `time` and `node_name` are always there, whatever the mask says. A mask of a
-    part of the flow's `time`, such as `time.seconds`, gives all of it.
+    The response's own `time` and `node_name` are always there, whatever the mask says.
     """
 
     def __init__(
-        self,
-        encoder: FlowEncoder,
-        surroundings: Surroundings,
-        mask: FieldMask | None,
+        self, encoder: FlowEncoder, surroundings: Surroundings, mask: FlowMask | None
     ) -> None:
         self._encoder = encoder
         self._surroundings = surroundings
-        self._mask = mask if mask is not None and mask.paths else None
-        roots = {path.partition(".")[0] for path in self._mask.paths} if self._mask else set()
-        self._with_time = self._mask is None or "time" in roots
-        self._with_uuid = self._mask is None or "uuid" in roots
-        self._fragments: dict[bytes, bytes] = {}
-        self._fragments_max = FRAGMENTS_MAX if self._mask is None else MASKED_FRAGMENTS_MAX
+        self._mask = mask
+        self._pieces_max = PIECES_MAX if mask is None else MASKED_PIECES_MAX
         self._generation = -1
-        self._node_field = b""
+        self._begin_anew()
 
-    def _fragment(self, flow: flow_pb2.Flow) -> bytes:
-        if self._mask is not None:
-            masked = flow_pb2.Flow()
-            self._mask.MergeMessage(flow, masked)
-            flow = masked
-        return flow.SerializeToString()
+    def _begin_anew(self) -> None:
+        """Forget what was made of rows: they mean something else now."""
+        encoder, mask = self._encoder, self._mask
+        self._parts = FlowParts(self._surroundings, mask)
+        node = encoder.on_this_node(flow_pb2.Flow())
+        if mask is not None:
+            node = mask.among(SAME_FIELDS).of(node)
+        self._tail = ResponseTail(
+            encoder.uuid_prefix, node.SerializeToString(), encoder.node_field(), mask
+        )
+        self._pieces = {
+            wrapped: _Kept(self._tail.flow_bytes, self._tail.bytes, wrapped=wrapped)
+            for wrapped in (False, True)
+        }
 
-    def encode(
-        self, rows: Rows, sequences: list[int], message: Callable[[int], bytes]
-    ) -> Iterator[tuple[Kind, bytes]]:
-        """Encode events one by one.
+    def encode_batch(
+        self,
+        rows: Rows,
+        sequences: list[int],
+        messages: Mapping[int, bytes],
+        *,
+        wrapped: bool = False,
+    ) -> list[bytes]:
+        """Serialised GetFlowsResponse messages, one for each row.
 
         Args:
-            rows: copied rows, dtype `FLOW`.
+            rows: copied rows, dtype `FLOW`: flows and loss notices.
             sequences: their sequence numbers.
-            message: gives the message of those rows that have one, by sequence.
-
-        Yields:
-            Kind and serialised GetFlowsResponse of each row.
+            messages: those of the rows that have one, by sequence.
+            wrapped: whether each is to be one of a FlowBatch's `responses`, with tag and length.
         """
         if self._generation != (generation := self._surroundings.generation):
-            self._fragments.clear()
-            self._node_field = self._encoder.node_field()
+            self._begin_anew()
             self._generation = generation
-        raw = rows.tobytes()
-        size = FLOW.itemsize
-        times = rows["time_ns"].tolist()
-        kinds = rows["kind"].tolist()
-        with_message = rows["message"].tolist()
-        fragments = self._fragments
-        for index, (sequence, time_ns, kind) in enumerate(
-            zip(sequences, times, kinds, strict=True)
-        ):
-            if kind == Kind.LOST:
-                yield Kind.LOST, self._encoder.lost_response(message(sequence), time_ns)
-                continue
-            if with_message[index]:
-                fragment = self._fragment(self._encoder.with_node(message(sequence)))
-            else:
-                key = raw[index * size + REPEATING_OFFSET : (index + 1) * size]
-                kept = fragments.get(key)
-                if kept is None:
-                    if len(fragments) >= self._fragments_max:
-                        fragments.clear()
-                    kept = fragments[key] = self._fragment(self._encoder.repeating(rows[index]))
-                fragment = kept
-            stamp = timestamp(time_ns)
-            parts = [fragment]
-            if self._with_time:
-                parts += (_TAG_TIME, stamp)
-            if self._with_uuid:
-                parts += (_TAG_UUID, b"\x24", self._encoder.uuid(sequence).encode())
-            flow = b"".join(parts)
-            yield (
-                Kind.FLOW,
-                b"".join(
-                    (
-                        _TAG_RESPONSE_FLOW,
-                        varint(len(flow)),
-                        flow,
-                        self._node_field,
-                        _TAG_RESPONSE_TIME,
-                        stamp,
-                    )
-                ),
-            )
+        if not np.count_nonzero(rows["message"]):
+            return self._from_columns(rows, sequences, wrapped=wrapped)
+        with_message = rows["message"] != 0
+        plain = (~with_message).nonzero()[0]
+        responses = [b""] * len(rows)
+        numbers = np.array(sequences, np.int64)
+        columns = self._from_columns(take(rows, plain), numbers[plain].tolist(), wrapped=wrapped)
+        for index, response in zip(plain.tolist(), columns, strict=True):
+            responses[index] = response
+        for index in with_message.nonzero()[0].tolist():
+            sequence = sequences[index]
+            response = self._from_message(rows[index], sequence, messages[sequence])
+            responses[index] = field(_NUMBER_BATCH_RESPONSES, response) if wrapped else response
+        return responses
+
+    def _from_columns(self, rows: Rows, sequences: list[int], *, wrapped: bool) -> list[bytes]:
+        if not sequences:
+            return []
+        # Loops in C: a line of Python for each flow would cost more than all the rest.
+        keys: list[bytes] = rows.view(_REPEATING)["repeating"].tolist()
+        kept = self._pieces[wrapped]
+        found = list(map(kept.get, keys))
+        if None in found:
+            new = [index for index, pieces in enumerate(found) if pieces is None]
+            made = self._make(kept, [keys[index] for index in new], take(rows, np.array(new)))
+            for index, pieces in zip(new, made, strict=True):
+                found[index] = pieces
+        tails = self._tail.of(rows["time_ns"], sequences)
+        return list(map(operator.add, map(b"".join, cast("list[_Pieces]", found)), tails))
+
+    def _make(self, kept: _Kept, keys: list[bytes], rows: Rows) -> list[_Pieces]:
+        """Make the pieces of some rows, and keep them: those of others only if there is room."""
+        made = [(kept.head(sum(map(len, parts))), *parts) for parts in self._parts.of(rows)]
+        if len(kept) + len(keys) > self._pieces_max:
+            kept.clear()
+        kept.update(islice(zip(keys, made, strict=True), self._pieces_max))
+        return made
+
+    def _from_message(self, row: Any, sequence: int, message: bytes) -> bytes:
+        time_ns = int(row["time_ns"])
+        if row["kind"] == Kind.LOST:
+            return self._encoder.lost_response(message, time_ns)
+        flow = self._encoder.flow(row, sequence, content=message)
+        node_field = field(_NUMBER_RESPONSE_NODE_NAME, flow.node_name.encode())
+        time_field = field(_NUMBER_RESPONSE_TIME, flow.time.SerializeToString())
+        content = (self._mask.of(flow) if self._mask is not None else flow).SerializeToString()
+        return b"".join((_TAG_RESPONSE_FLOW, varint(len(content)), content, node_field, time_field))
+
+
+class _Kept(dict[bytes, _Pieces]):
+    """By the part of a row that repeats, what a response has in front of its tail.
+
+    Args:
+        flow_bytes: of the flow behind its parts.
+        tail_bytes: of the response behind them.
+        wrapped: whether the response is one of a batch.
+    """
+
+    def __init__(self, flow_bytes: int, tail_bytes: int, *, wrapped: bool) -> None:
+        super().__init__()
+        self._flow_bytes = flow_bytes
+        self._tail_bytes = tail_bytes
+        self._wrapped = wrapped
+        self._heads: dict[int, bytes] = {}
+
+    def head(self, length: int) -> bytes:
+        """What the response begins with, by the length of what its flow's parts take."""
+        head = self._heads.get(length)
+        if head is None:
+            head = _TAG_RESPONSE_FLOW + varint(length + self._flow_bytes)
+            if self._wrapped:
+                head = _TAG_BATCH_RESPONSES + varint(len(head) + length + self._tail_bytes) + head
+            self._heads[length] = head
+        return head

@@ -16,25 +16,33 @@ if TYPE_CHECKING:
 _SOCKET_SUMMARIES = {Protocol.TCP: "TCP", Protocol.UDP: "UDP"}
 
 
-def set_transport(flow: flow_pb2.Flow, fields: Any) -> None:
-    """Set `l4` and `Summary`, which tells of the innermost header that was decoded.
+def set_header(flow: flow_pb2.Flow, fields: Any) -> None:
+    """Set `l4`, to the innermost header that was decoded.
 
     Args:
         flow: the message to fill.
         fields: the columns of its row, as attributes.
     """
     setter = _SETTERS.get(fields.protocol) if fields.flags & Flag.L4 else None
+    if setter is None:
+        return
     if fields.event_type == MessageType.TRACE_SOCK:
         # There is no packet: only the ports are known.
-        flow.Summary = _SOCKET_SUMMARIES[fields.protocol] if setter else "Unknown"
-        if setter:
-            _set_ports(flow.l4.TCP if fields.protocol == Protocol.TCP else flow.l4.UDP, fields)
-    elif setter:
-        flow.Summary = setter(flow.l4, fields)
-    elif fields.flags & Flag.IP:
-        flow.Summary = "IPv4" if fields.ip_version == flow_pb2.IPv4 else "IPv6"
-    elif fields.flags & Flag.ETHERNET:
-        flow.Summary = "Ethernet"
+        _set_ports(flow.l4.TCP if fields.protocol == Protocol.TCP else flow.l4.UDP, fields)
+    else:
+        setter(flow.l4, fields)
+
+
+def header_summary(fields: Any) -> str:
+    """The packet in a few words, such as `TCP Flags: SYN`."""
+    summary = _SUMMARIES.get(fields.protocol) if fields.flags & Flag.L4 else None
+    if fields.event_type == MessageType.TRACE_SOCK:
+        return _SOCKET_SUMMARIES[fields.protocol] if summary else "Unknown"
+    if summary is not None:
+        return summary(fields)
+    if fields.flags & Flag.IP:
+        return "IPv4" if fields.ip_version == flow_pb2.IPv4 else "IPv6"
+    return "Ethernet" if fields.flags & Flag.ETHERNET else ""
 
 
 def _set_ports(header: flow_pb2.TCP | flow_pb2.UDP | flow_pb2.SCTP, fields: Any) -> None:
@@ -43,48 +51,45 @@ def _set_ports(header: flow_pb2.TCP | flow_pb2.UDP | flow_pb2.SCTP, fields: Any)
     header.destination_port = fields.destination_port
 
 
-def _set_tcp(l4: flow_pb2.Layer4, fields: Any) -> str:
+def _set_tcp(l4: flow_pb2.Layer4, fields: Any) -> None:
     _set_ports(l4.TCP, fields)
     flags = l4.TCP.flags
     flags.SetInParent()
     for name, bit in TCP_FLAGS:
         if fields.tcp_flags & bit:
             setattr(flags, name, True)
-    return tcp_summary(fields.tcp_flags)
 
 
-def _set_udp(l4: flow_pb2.Layer4, fields: Any) -> str:
+def _set_udp(l4: flow_pb2.Layer4, fields: Any) -> None:
     _set_ports(l4.UDP, fields)
-    return "UDP"
 
 
-def _set_sctp(l4: flow_pb2.Layer4, fields: Any) -> str:
+def _set_sctp(l4: flow_pb2.Layer4, fields: Any) -> None:
     _set_ports(l4.SCTP, fields)
-    return "SCTP"
 
 
-def _set_icmp(l4: flow_pb2.Layer4, fields: Any) -> str:
+def _set_icmp(l4: flow_pb2.Layer4, fields: Any) -> None:
     icmp = l4.ICMPv4 if fields.protocol == Protocol.ICMP else l4.ICMPv6
     icmp.SetInParent()
     icmp.type, icmp.code = fields.icmp_type, fields.icmp_code
-    return icmp_summary(fields.protocol, fields.icmp_type, fields.icmp_code)
 
 
-def _set_igmp(l4: flow_pb2.Layer4, fields: Any) -> str:
+def _set_igmp(l4: flow_pb2.Layer4, fields: Any) -> None:
     l4.IGMP.type = fields.icmp_type
     l4.IGMP.group_address = format_address(0, MAPPED_PREFIX_LO | fields.igmp_group)
-    return igmp_summary(fields.icmp_type)
 
 
-def _set_vrrp(l4: flow_pb2.Layer4, fields: Any) -> str:
+def _set_vrrp(l4: flow_pb2.Layer4, fields: Any) -> None:
     l4.VRRP.type = fields.icmp_type
     l4.VRRP.vrid = fields.vrrp_vrid
     l4.VRRP.priority = fields.vrrp_priority
-    # Other messages than advertisements are malformed.
-    return "VRRP VRRPv2 Advertisement"
 
 
-_SETTERS: dict[int, Callable[[flow_pb2.Layer4, Any], str]] = {
+def _icmp(fields: Any) -> str:
+    return icmp_summary(fields.protocol, fields.icmp_type, fields.icmp_code, fields.icmp_mtu)
+
+
+_SETTERS: dict[int, Callable[[flow_pb2.Layer4, Any], None]] = {
     Protocol.TCP: _set_tcp,
     Protocol.UDP: _set_udp,
     Protocol.SCTP: _set_sctp,
@@ -92,4 +97,14 @@ _SETTERS: dict[int, Callable[[flow_pb2.Layer4, Any], str]] = {
     Protocol.ICMPV6: _set_icmp,
     Protocol.IGMP: _set_igmp,
     Protocol.VRRP: _set_vrrp,
+}
+_SUMMARIES: dict[int, Callable[[Any], str]] = {
+    Protocol.TCP: lambda fields: tcp_summary(fields.tcp_flags),
+    Protocol.UDP: lambda _: "UDP",
+    Protocol.SCTP: lambda _: "SCTP",
+    Protocol.ICMP: _icmp,
+    Protocol.ICMPV6: _icmp,
+    Protocol.IGMP: lambda fields: igmp_summary(fields.icmp_type),
+    # Other messages than advertisements are malformed.
+    Protocol.VRRP: lambda _: "VRRP VRRPv2 Advertisement",
 }

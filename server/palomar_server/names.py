@@ -45,6 +45,11 @@ class Names:
         """Names and services that found no room."""
         return self._dns.refused + self._services.refused
 
+    @property
+    def services(self) -> int:
+        """How many services are known."""
+        return len(self._services)
+
     def dns(self, endpoint_id: int, address: Address) -> tuple[str, ...]:
         """DNS names by which a local endpoint knows an address.
 

@@ -1,120 +1,46 @@
-"""The observer.Observer service on the ring: three streams of one kind, and ServerStatus.
+"""The observer.Observer service on the ring.
 
-GetFlows, GetAgentEvents and GetDebugEvents differ in what they select and how it is encoded, which
-is what a `_Feed` says; where to start, when to stop, waiting and losses are the same code.
+GetFlows, GetAgentEvents and GetDebugEvents are one kind of stream: a `Reading`, whose portions are
+made into lists of responses. What they differ in is what they select and how it is encoded.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-import numpy as np
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from palomar_proto.flow import flow_pb2
 from palomar_proto.observer import observer_pb2
 from palomar_server import __version__
-from palomar_server.cursor import Cursor
-from palomar_server.errors import Exhausted, InvalidRequest, Stopping
+from palomar_server.errors import InvalidRequest, Unsupported
 from palomar_server.filters.compiled import CompiledFilter, FilterLimits
+from palomar_server.flow_delivery import FlowDelivery
+from palomar_server.flow_rate import flows_rate
+from palomar_server.followers import Followers
+from palomar_server.hooks import FlowStream, Hooks
+from palomar_server.peer import OWN
+from palomar_server.reading import Reading, Wanted
+from palomar_server.response_lists import response_lists
 from palomar_server.selection import FlowSelection, KindSelection
+from palomar_server.streams import Streams
 from palomar_server.table import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncGenerator, Callable, Iterator
 
-    from google.protobuf.timestamp_pb2 import Timestamp
-
-    from palomar_server.cursor import Slice
     from palomar_server.encode import FlowEncoder
+    from palomar_server.peer import Peer
+    from palomar_server.reading import EventsRequest, Portion
     from palomar_server.ring import Ring
-    from palomar_server.selection import Selection
+    from palomar_server.seen_namespaces import SeenNamespaces
     from palomar_server.surroundings import Surroundings
     from palomar_server.waker import Waker
 
-    _Request: TypeAlias = (
-        observer_pb2.GetFlowsRequest
-        | observer_pb2.GetAgentEventsRequest
-        | observer_pb2.GetDebugEventsRequest
-    )
-
 _NS_PER_S = 1_000_000_000
-_RATE_WINDOW_NS = 60 * _NS_PER_S
-_TIME_MAX_NS = (1 << 64) - 1
-_LATE_NS = 200_000_000
-"""How long after its time an event may still come: twice the longest that the reader may wait."""
-
-
-@dataclass(slots=True)
-class RingLoss:
-    """Events a stream lost to the writer, summed up to one notice per interval."""
-
-    interval_ns: int
-    events: int = 0
-    first_ns: int = 0
-    last_ns: int = 0
-    _sent_ns: int | None = None
-
-    def add(self, events: int, now_ns: int) -> None:
-        """Count a loss."""
-        if not self.events:
-            self.first_ns = now_ns
-        self.last_ns = now_ns
-        self.events += events
-
-    def due(self, now_ns: int) -> bool:
-        """Whether a notice should be sent now."""
-        # A clock that was set back must not silence the notices.
-        waited = self._sent_ns is None or not 0 <= now_ns - self._sent_ns < self.interval_ns
-        return self.events > 0 and waited
-
-    def take(self, now_ns: int) -> bytes:
-        """The serialised LostEvent of everything counted, and start anew."""
-        event = flow_pb2.LostEvent(source=flow_pb2.HUBBLE_RING_BUFFER, num_events_lost=self.events)
-        event.first.FromNanoseconds(self.first_ns)
-        event.last.FromNanoseconds(self.last_ns)
-        self.events = 0
-        self._sent_ns = now_ns
-        return event.SerializeToString()
-
-
-class Audience(Protocol):
-    """Is told who follows, so that events need be captured only while somebody does.
-
-    Called on the loop's thread, which must not wait.
-    """
-
-    def acquire(self) -> None:
-        """One more stream follows."""
-
-    def release(self) -> None:
-        """One stream that followed has ended."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Feed:
-    """What a stream delivers."""
-
-    kind: Kind
-    """What it is about: what a request's `number` counts."""
-    selection: Selection
-    encode: Callable[[Slice], Iterator[tuple[Kind, bytes]]]
-    """Kind and serialised response of each row."""
-    tells_losses: bool
-    """Whether its responses have room for a loss notice."""
-
-
-def _time_range(request: _Request) -> tuple[int | None, int | None]:
-    """(since, until) in UTC ns within what a time column holds."""
-    since = _clamped_ns(request.since) if request.HasField("since") else None
-    until = _clamped_ns(request.until) if request.HasField("until") else None
-    return since, until
-
-
-def _clamped_ns(stamp: Timestamp) -> int:
-    # Not ToNanoseconds, which refuses times that protobuf can carry but no calendar has.
-    return min(max(stamp.seconds * _NS_PER_S + stamp.nanos, 0), _TIME_MAX_NS)
 
 
 class Observer:
@@ -125,10 +51,11 @@ class Observer:
         encoder: makes responses of them.
         surroundings: what filters look into.
         waker: tells followers of new events.
+        hooks: the chains of requests, filters and deliveries.
+        streams: lets streams in.
+        namespaces: those seen; without it none are told.
         lost_event_interval_s: at most one notice per stream in this time.
-        streams_max: streams served at once.
         filter_limits: what the filters of a request may cost.
-        audience: is told of streams that follow.
         clock_ns: UTC ns.
     """
 
@@ -139,198 +66,214 @@ class Observer:
         surroundings: Surroundings,
         waker: Waker,
         *,
+        hooks: Hooks | None = None,
+        streams: Streams | None = None,
+        namespaces: SeenNamespaces | None = None,
         lost_event_interval_s: float = 1.0,
-        streams_max: int = 256,
         filter_limits: FilterLimits | None = None,
-        audience: Audience | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._ring = ring
         self._encoder = encoder
         self._surroundings = surroundings
         self._waker = waker
-        self._lost_event_interval_ns = int(lost_event_interval_s * _NS_PER_S)
-        self._streams_max = streams_max
+        self._hooks = hooks if hooks is not None else Hooks()
+        self._namespaces = namespaces
+        self._lost_interval_ns = int(lost_event_interval_s * _NS_PER_S)
+        self._filter_limits = filter_limits or FilterLimits()
         self._clock_ns = clock_ns
         self._started_ns = clock_ns()
-        self._filter_limits = filter_limits or FilterLimits()
-        self._audience = audience
-        self._stopping = False
-        self.streams = 0
-        """Streams being served."""
+        self.streams = streams if streams is not None else Streams()
+        """The streams being served; services beside this one let theirs in here too."""
+        self.followers = Followers(ring, encoder, waker)
+        """Those that wait for events."""
 
-    def get_flows(self, request: observer_pb2.GetFlowsRequest) -> AsyncGenerator[bytes, None]:
+    async def get_flows(
+        self, request: observer_pb2.GetFlowsRequest, peer: Peer = OWN
+    ) -> AsyncGenerator[list[bytes], None]:
         """Serve GetFlows; whoever does not read to the end closes the generator.
 
         Yields:
-            Serialised GetFlowsResponse messages.
+            Serialised GetFlowsResponse messages, some at a time.
 
         Raises:
             RequestError: before the first response, where the request cannot be served.
             Stopping: while following, when the server ends.
         """
-        return self._serve(request, lambda: self._flow_feed(request))
+        with self.open_flows(request, peer) as delivery:
+            async for portion in delivery.portions():
+                for responses in response_lists(delivery.responses(portion)):
+                    yield responses
+
+    @contextmanager
+    def open_flows(
+        self,
+        request: observer_pb2.GetFlowsRequest,
+        peer: Peer,
+        *,
+        position: int | None = None,
+        lost_interval_ns: int | None = None,
+    ) -> Iterator[FlowDelivery]:
+        """What a request for flows is to be given, until the context ends.
+
+        Args:
+            request: as it came.
+            peer: who asks.
+            position: go on from this sequence number instead of looking back.
+            lost_interval_ns: how often a loss is told at most; None is as for GetFlows.
+
+        Raises:
+            RequestError: the request cannot be served.
+        """
+        # Before anything that costs time.
+        with self.streams.admitted(peer):
+            request = self._hooks.get_flows.run(request, peer)
+            wanted = Wanted.of(request, position)
+            matching = CompiledFilter(
+                request.whitelist,
+                request.blacklist,
+                self._surroundings,
+                self._encoder,
+                limits=self._filter_limits,
+                build=self._hooks.build_filter.run if len(self._hooks.build_filter) else None,
+            )
+            encoder = self._encoder.responses(_valid_mask(request))
+            reading = Reading(
+                self._ring,
+                FlowSelection(matching),
+                wanted,
+                self._encoder,
+                self.followers,
+                group=_filters_key(request),
+                lost_interval_ns=(
+                    self._lost_interval_ns if lost_interval_ns is None else lost_interval_ns
+                ),
+                clock_ns=self._clock_ns,
+            )
+            try:
+                with self.streams.heard(follow=wanted.follow):
+                    yield FlowDelivery(
+                        reading, encoder, self._encoder, self._hooks, FlowStream(request, peer)
+                    )
+            finally:
+                reading.close()
 
     def get_agent_events(
-        self, request: observer_pb2.GetAgentEventsRequest
-    ) -> AsyncGenerator[bytes, None]:
+        self, request: observer_pb2.GetAgentEventsRequest, peer: Peer = OWN
+    ) -> AsyncGenerator[list[bytes], None]:
         """Serve GetAgentEvents, otherwise like `get_flows`; losses have no place in its responses.
 
         Yields:
-            Serialised GetAgentEventsResponse messages.
+            Serialised GetAgentEventsResponse messages, some at a time.
         """
-        return self._serve(request, lambda: self._event_feed(Kind.AGENT))
+        return self._events(request, peer, Kind.AGENT)
 
     def get_debug_events(
-        self, request: observer_pb2.GetDebugEventsRequest
-    ) -> AsyncGenerator[bytes, None]:
+        self, request: observer_pb2.GetDebugEventsRequest, peer: Peer = OWN
+    ) -> AsyncGenerator[list[bytes], None]:
         """Serve GetDebugEvents, otherwise like `get_flows`; losses have no place in its responses.
 
         Yields:
-            Serialised GetDebugEventsResponse messages.
+            Serialised GetDebugEventsResponse messages, some at a time.
         """
-        return self._serve(request, lambda: self._event_feed(Kind.DEBUG))
+        return self._events(request, peer, Kind.DEBUG)
 
-    def _flow_feed(self, request: observer_pb2.GetFlowsRequest) -> _Feed:
-        matching = CompiledFilter(
-            request.whitelist, request.blacklist, self._surroundings, self._filter_limits
-        )
-        mask = request.field_mask if request.HasField("field_mask") else None
-        if mask is not None and not mask.IsValidForDescriptor(flow_pb2.Flow.DESCRIPTOR):
-            raise InvalidRequest("field_mask", list(mask.paths), "has a path that Flow lacks")
-        responses = self._encoder.responses(mask)
-        return _Feed(
-            Kind.FLOW,
-            FlowSelection(matching),
-            lambda found: responses.encode(found.rows, found.sequences, found.messages.__getitem__),
-            tells_losses=True,
-        )
+    async def _events(
+        self, request: EventsRequest, peer: Peer, kind: Kind
+    ) -> AsyncGenerator[list[bytes], None]:
+        with self.streams.admitted(peer):
+            reading = Reading(
+                self._ring,
+                KindSelection(kind),
+                Wanted.of(request),
+                self._encoder,
+                self.followers,
+                group=kind,
+                clock_ns=self._clock_ns,
+            )
+            try:
+                with self.streams.heard(follow=request.follow):
+                    async for portion in reading.portions():
+                        for responses in response_lists(self._event_responses(portion)):
+                            yield responses
+            finally:
+                reading.close()
 
-    def _event_feed(self, kind: Kind) -> _Feed:
-        def encode(found: Slice) -> Iterator[tuple[Kind, bytes]]:
-            for sequence, time_ns in zip(
-                found.sequences, found.rows["time_ns"].tolist(), strict=True
-            ):
-                yield kind, self._encoder.event_response(found.messages[sequence], time_ns)
-
-        return _Feed(kind, KindSelection(kind), encode, tells_losses=False)
-
-    async def _serve(
-        self, request: _Request, make_feed: Callable[[], _Feed]
-    ) -> AsyncGenerator[bytes, None]:
-        if self._stopping:
-            raise Stopping
-        # Before anything that costs time.
-        if self.streams >= self._streams_max:
-            raise Exhausted(f"{self._streams_max} streams are open, which is streams_max")
-        if request.first and request.follow:
-            raise InvalidRequest("first", "true", "cannot be specified with follow")
-        feed = make_feed()
-        cursor = self._cursor(request, feed.selection)
-        audience = self._audience if request.follow else None
-        self.streams += 1
-        if audience is not None:
-            audience.acquire()
-        try:
-            async for response in self._stream(request, cursor, feed):
-                yield response
-        finally:
-            self.streams -= 1
-            if audience is not None:
-                audience.release()
-
-    def _cursor(self, request: _Request, selection: Selection) -> Cursor:
-        """Where to start, after Hubble's rules: `since` decides, else `first`, else look back."""
-        since, until = _time_range(request)
-        cursor = Cursor(self._ring, selection, self._ring.next, since_ns=since, until_ns=until)
-        if request.first or since is not None or (not request.number and not request.follow):
-            cursor.position = self._ring.oldest
-        elif request.number:
-            cursor.rewind(request.number)
-        return cursor
-
-    async def _stream(self, request: _Request, cursor: Cursor, feed: _Feed) -> AsyncIterator[bytes]:
-        end = self._ring.next
-        # While following, `number` only says how far to look back.
-        left = request.number if request.number and not request.follow else None
-        loss = RingLoss(self._lost_event_interval_ns)
-        until = _time_range(request)[1]
-        while True:
-            for kind, response in self._drain(cursor, end, loss, feed):
-                yield response
-                if left is not None and kind == feed.kind:
-                    left -= 1
-                    if not left:
-                        break
-            if not request.follow or (until is not None and self._clock_ns() > until + _LATE_NS):
-                break
-            await self._wait(cursor, loss, until)
-            if self._stopping:
-                if loss.events:
-                    yield self._lost(loss)[1]
-                raise Stopping
-            end = self._ring.next
-        if loss.events:
-            yield self._lost(loss)[1]
-
-    def _drain(
-        self, cursor: Cursor, end: int, loss: RingLoss, feed: _Feed
-    ) -> Iterator[tuple[Kind, bytes]]:
-        """Everything selected up to `end`, with a loss notice in front when one is due.
-
-        A slice is encoded while its consumer sends: a slow one leaves the rest in the ring, where
-        it may be overwritten, rather than in a queue.
-        """
-        while True:
-            found = cursor.read(end) if cursor.position < end else None
-            if found is not None and found.lost and feed.tells_losses:
-                loss.add(found.lost, self._clock_ns())
-            if loss.due(self._clock_ns()):
-                yield self._lost(loss)
-            if found is None:
-                return
-            yield from feed.encode(found)
-
-    def _lost(self, loss: RingLoss) -> tuple[Kind, bytes]:
-        now_ns = self._clock_ns()
-        return Kind.LOST, self._encoder.lost_response(loss.take(now_ns), now_ns)
-
-    async def _wait(self, cursor: Cursor, loss: RingLoss, until_ns: int | None) -> None:
-        """Wait for events, for a loss notice to fall due, or for the end of the time asked for."""
-        waits_s = [self._lost_event_interval_ns / _NS_PER_S] if loss.events else []
-        if until_ns is not None:
-            waits_s.append(max(0.0, (until_ns + _LATE_NS - self._clock_ns()) / _NS_PER_S) + 0.001)
-        await self._waker.wait(
-            lambda: self._stopping or self._ring.next > cursor.position,
-            min(waits_s) if waits_s else None,
+    def _event_responses(self, portion: Portion) -> list[bytes]:
+        times_ns = portion.rows["time_ns"].tolist()
+        return portion.once(
+            "responses",
+            lambda: [
+                self._encoder.event_response(portion.messages[sequence], time_ns)
+                for sequence, time_ns in zip(portion.sequences, times_ns, strict=True)
+            ],
         )
 
     def stop(self) -> None:
         """End the streams that wait for events, and those that would: with UNAVAILABLE."""
-        self._stopping = True
-        self._waker.notify()
+        self.streams.stopping = True
+        self.followers.stop()
 
-    def status(self) -> observer_pb2.ServerStatusResponse:
+    def server_status(
+        self, _request: observer_pb2.ServerStatusRequest, _peer: Peer = OWN
+    ) -> observer_pb2.ServerStatusResponse:
         """Serve ServerStatus."""
+        now_ns = self._clock_ns()
         return observer_pb2.ServerStatusResponse(
             num_flows=len(self._ring),
             max_flows=self._ring.capacity,
             seen_flows=self._ring.flows_seen,
             # The wall clock may have been set back since.
-            uptime_ns=max(0, self._clock_ns() - self._started_ns),
-            flows_rate=self._flows_rate(),
+            uptime_ns=max(0, now_ns - self._started_ns),
+            flows_rate=flows_rate(self._ring, now_ns),
             version=f"palomar v{__version__}",
         )
 
-    def _flows_rate(self) -> float:
-        """Flows a second in the last minute, or over the ring's span where that is shorter."""
-        now_ns = self._clock_ns()
-        recent, oldest_ns = 0, now_ns
-        for _, rows in self._ring.spans(self._ring.oldest, self._ring.next):
-            times, flows = rows["time_ns"], rows["kind"] == Kind.FLOW
-            recent += int(np.count_nonzero(flows & (times >= now_ns - _RATE_WINDOW_NS)))
-            oldest_ns = min(oldest_ns, int(times.min()))
-        span_ns = now_ns - oldest_ns
-        if not 0 < span_ns < _RATE_WINDOW_NS:
-            span_ns = _RATE_WINDOW_NS
-        return recent * _NS_PER_S / span_ns
+    def get_namespaces(
+        self, _request: observer_pb2.GetNamespacesRequest, _peer: Peer = OWN
+    ) -> observer_pb2.GetNamespacesResponse:
+        """Serve GetNamespaces: those of flows in the last hour, all of this node's cluster."""
+        response = observer_pb2.GetNamespacesResponse()
+        cluster, slash, _ = self._encoder.node_name.partition("/")
+        for name in self._namespaces.namespaces() if self._namespaces is not None else ():
+            response.namespaces.add(cluster=cluster if slash else "", namespace=name)
+        return response
+
+    def get_nodes(
+        self, _request: observer_pb2.GetNodesRequest, _peer: Peer = OWN
+    ) -> observer_pb2.GetNodesResponse:
+        """Refuse GetNodes, as Hubble does: a node knows of no others.
+
+        Raises:
+            Unsupported: always.
+        """
+        raise Unsupported("GetNodes is answered by a relay; this is a single node")
+
+
+def _filters_key(request: observer_pb2.GetFlowsRequest) -> tuple[tuple[bytes, ...], ...]:
+    """Equal for requests whose filters are equal."""
+    allowed, denied = (
+        tuple(one.SerializeToString(deterministic=True) for one in filters)
+        for filters in (request.whitelist, request.blacklist)
+    )
+    return allowed, denied
+
+
+def _valid_mask(request: observer_pb2.GetFlowsRequest) -> FieldMask | None:
+    """The request's field mask; clients of Hubble before 1.17 have it in `experimental`.
+
+    Raises:
+        InvalidRequest: it has a path that a flow lacks.
+    """
+    mask = request.field_mask if request.HasField("field_mask") else None
+    if mask is None and request.HasField("experimental"):
+        for unknown in UnknownFieldSet(request.experimental):  # type: ignore[attr-defined]  # the stubs lack what makes it a sequence
+            if (unknown.field_number, unknown.wire_type) == _FIELD_MASK_BEFORE:
+                mask = FieldMask.FromString(unknown.data)
+    if mask is not None and not mask.IsValidForDescriptor(flow_pb2.Flow.DESCRIPTOR):
+        raise InvalidRequest("field_mask", list(mask.paths), "has a path that Flow lacks")
+    return mask
+
+
+_FIELD_MASK_BEFORE = (1, 2)
+"""Field number and wire type of `experimental.field_mask`, which is reserved now."""

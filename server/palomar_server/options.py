@@ -14,13 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 import click
 from pydantic import BeforeValidator
 
-from palomar_server.settings import (
-    DEFAULT_CONFIG,
-    DEFAULT_TEXT,
-    Settings,
-    env_name,
-    flag_name,
-)
+from palomar_server.setting_sources import DEFAULT_CONFIG, env_name, flag_name
+from palomar_server.settings import DEFAULT_TEXT, Settings
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo

@@ -60,6 +60,8 @@ class Ring:
         self._messages_bytes = 0
         self.flows_seen = 0
         """Flows ever written; other kinds of events are not counted."""
+        self.last_notice = -1
+        """The sequence number of the newest loss notice; -1 without any."""
         self.messages_dropped = 0
         """Messages dropped before their rows were overwritten."""
 
@@ -95,7 +97,10 @@ class Ring:
         first = self._next
         count = len(rows)
         end = first + count
-        flows = int(np.count_nonzero(rows["kind"] == Kind.FLOW))
+        kinds = rows["kind"]
+        flows = int(np.count_nonzero(kinds == Kind.FLOW))
+        if flows != count and np.count_nonzero(notices := kinds == Kind.LOST):
+            self.last_notice = first + int(notices.nonzero()[0][-1])
         if count > self.capacity:
             rows = rows[count - self.capacity :]
         start = end - len(rows)

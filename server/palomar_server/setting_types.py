@@ -45,7 +45,7 @@ def _check_socket_path(value: Path) -> Path:
     return value
 
 
-def _check_listen(value: str) -> str:
+def _check_address(value: str) -> str:
     host, colon, port = value.rpartition(":")
     if not colon or not port.isascii() or not port.isdigit() or int(port) > _PORT_MAX:
         raise ValueError("must be HOST:PORT, such as 127.0.0.1:4244 or [::1]:4244")
@@ -58,11 +58,22 @@ def _check_listen(value: str) -> str:
         raise ValueError(f"{host!r} must be a numeric address ([…] around IPv6)") from None
     if is_bracketed != (address.version == 6):  # noqa: PLR2004 -- the version of IP
         raise ValueError("an IPv6 address, and no other, stands in brackets, as in [::1]:4244")
-    if not address.is_loopback:
+    return value
+
+
+def _check_listen(value: str) -> str:
+    host = _check_address(value).rpartition(":")[0].strip("[]")
+    if host != "localhost" and not (address := ipaddress.ip_address(host)).is_loopback:
         raise ValueError(
             f"{address} is no loopback address, and there is no TLS yet to protect others: use "
             "127.0.0.1, [::1] or the socket, and reach them from elsewhere through ssh"
         )
+    return value
+
+
+def _check_entry_points(value: tuple[str, ...]) -> tuple[str, ...]:
+    if len(value) > 1 and not {"all", "none"}.isdisjoint(value):
+        raise ValueError("must be all, none, or names of entry points, such as acme-drops")
     return value
 
 
@@ -151,6 +162,8 @@ def _check_hook(value: str) -> str:
 
 SocketPath: TypeAlias = Annotated[Path, AfterValidator(_check_socket_path)]
 """Path of a unix socket."""
+AnyAddress: TypeAlias = Annotated[str, AfterValidator(_check_address)]
+"""HOST:PORT on any address; port 0 leaves the choice to the kernel."""
 ListenAddress: TypeAlias = Annotated[str, AfterValidator(_check_listen)]
 """HOST:PORT on a loopback address; port 0 leaves the choice to the kernel."""
 RingCapacity: TypeAlias = Annotated[int, AfterValidator(_check_ring_capacity)]
@@ -169,6 +182,10 @@ Globs: TypeAlias = Annotated[
     tuple[Annotated[str, AfterValidator(_check_glob)], ...], BeforeValidator(_split)
 ]
 """Shell patterns."""
+EntryPointNames: TypeAlias = Annotated[
+    tuple[str, ...], BeforeValidator(_split), AfterValidator(_check_entry_points)
+]
+"""Names of entry points, or the one word all or none."""
 DropReasons: TypeAlias = Annotated[
     tuple[Annotated[str, AfterValidator(_check_reason)], ...], BeforeValidator(_split)
 ]

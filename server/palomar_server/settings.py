@@ -1,26 +1,23 @@
 """Settings of the daemon: one frozen object, checked once at start.
 
-In: flags, environment, a YAML file. Out: `Settings`, or one error with a line for each wrong value.
-Called by the command line. One precedence: flag > environment > file > default. Flags, their help
-and the page of the documentation come from the fields and docstrings here (`options`).
+Flags, their help and the page of the documentation come from the fields and docstrings here
+(`options`); `setting_sources` says where values may stand.
 """
 
-import os
-import reprlib
-from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from socket import gethostname
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from palomar_bpf.reasons import DEFAULT_IGNORED
+from palomar_server.hooks import DEFAULT_BUDGET_S
 from palomar_server.monitor_socket import CLIENTS_MAX, QUEUE_BYTES_MAX, default_queue_events
 from palomar_server.ring import DEFAULT_MESSAGES_MAX_BYTES
 from palomar_server.setting_types import (
+    AnyAddress,
     DropReasons,
+    EntryPointNames,
     FileMode,
     Globs,
     HeaderNames,
@@ -34,15 +31,10 @@ from palomar_server.setting_types import (
     Speed,
     TcpFlags,
 )
-from palomar_server.yaml_file import YamlFileError, read_yaml_mapping
+from palomar_server.streams import DEFAULT_STREAMS_MAX, DEFAULT_STREAMS_MAX_PER_PEER
 
-ENV_PREFIX = "PALOMARD_"
-DEFAULT_CONFIG = Path("/etc/palomar/palomard.yaml")
-"""The settings file that is read, where it exists, when none is named."""
 DEFAULT_TEXT = "default_text"
 """Key of a field's extra: what documentation says in place of a default that is made at start."""
-_NOT_MADE = "default_factory_not_called"
-_CONFIG_BYTES_MAX = 1 << 20
 
 _Count = Annotated[int, Field(ge=1)]
 _Rate = Annotated[int, Field(ge=0, le=100_000_000)]
@@ -159,9 +151,12 @@ class Settings(BaseModel):
     pages_per_cpu: Pages = 64
     """Size of each CPU's perf ring in pages of memory, a power of two. Default 64, usually 256 KiB:
     a second of 1,000 events/s, and little enough on machines with many CPUs."""
-    coalesce_max_s: Annotated[float, Field(ge=0, le=0.1)] = 0.005
-    """Seconds that events of a busy node may wait for company; 0 for never. Default 0.005: people
-    do not notice, and all events of 5 ms share the fixed costs of a batch."""
+    coalesce_max_s: Annotated[float, Field(ge=0, le=0.1)] = 0.01
+    """Seconds that events of a busy node may wait for company; 0 for never. Default 0.01: people
+    do not notice, and all events of 10 ms share the fixed costs of a batch."""
+    coalesce_unwatched_max_s: Annotated[float, Field(ge=0, le=0.1)] = 0.025
+    """The same while nobody waits for events: no request follows, no monitor client is connected.
+    Default 0.025: what somebody asks for then is at most that old, and costs a third less CPU."""
     aggregation: Literal["none", "low", "medium"] = "medium"
     """How much the kernel sums up connections: none, low, or medium. Default: medium, where events
     are first packets, new TCP flags and one in an interval, which is what flows are needed for;
@@ -237,17 +232,46 @@ class Settings(BaseModel):
     start and end."""
     log_format: Literal["console", "json"] = "console"
     """Form of the log: console, for people, or json, an object a line. Default: console."""
-    streams_max: _Count = 256
-    """Streams served at once. Default 256: enough for people and dashboards, and a bound for what
-    filters can cost."""
+    clients_max: _Count = 512
+    """Clients connected to the API at once. Default 512: one that waits takes up to 100 KiB."""
+    clients_max_per_peer: _Count = 256
+    """Of these from one user or host, so that no one keeps out all. Default 256: half of them."""
+    request_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    """Seconds a client has to send its request once it is connected. Default 10: a slow network."""
+    streams_max: _Count = DEFAULT_STREAMS_MAX
+    """Streams served at once. Default 1,024: one that waits takes some 20 KiB."""
+    streams_max_per_peer: _Count = DEFAULT_STREAMS_MAX_PER_PEER
+    """Of these from one user or host. Default 256: one client, or one broken one, leaves room for
+    others; a portal's server is one."""
+    queries_max: _Count = 4
+    """Portal queries worked on at once. Default 4: they share one core with all streams."""
+    batch_responses_max: _Count = 4_096
+    """Responses in a batch of flows. Default 4,096: what a client holds at once."""
+    batch_bytes_max: Annotated[int, Field(ge=1 << 10, le=1 << 30)] = 1 << 20
+    """Bytes of responses in a batch. Default 1 MiB: a quarter of what gRPC clients take."""
+    batch_delay_max_s: Annotated[float, Field(ge=0, le=60)] = 1.0
+    """Seconds that a request may have flows held back to fill a batch. Default 1: a busy node
+    overwrites its ring soon after."""
     filters_max: _Count = 64
     """Filters that a request may have. Default 64: a client that names both ends of a flow uses
     two."""
     filter_values_max: _Count = 1_000
     """Values that all filters of a request may have. Default 1,000: each costs time whenever events
     are looked at."""
+    filter_expressions_max: _Count = 16
+    """CEL expressions in a request. Default 16: each is evaluated for every flow that the other
+    fields leave."""
     hooks: HookNames = ()
     """MODULE:OBJECT of hooks to run events through, in order; repeatable. Default: none."""
+    hook_entry_points: EntryPointNames = ("all",)
+    """Which hooks of installed distributions to run (entry points palomar.hooks): all, none, or
+    names; repeatable. Default: all, since who installs one beside palomard wants it."""
+    hook_budget_s: Annotated[float, Field(gt=0, le=60)] = DEFAULT_BUDGET_S
+    """Seconds a hook may take for a call before it is counted and logged by name. Default 0.05:
+    what the kernel's ring holds at a high rate."""
+    metrics_listen: AnyAddress | None = None
+    """HOST:PORT to serve metrics on, at /metrics; any address, since they tell counts and not who
+    talks with whom (hooks may add metrics that do). Default: none."""
     lost_event_interval_s: Annotated[float, Field(gt=0, le=3600)] = 1.0
     """Least seconds between two notices of loss in a stream. Default 1, as in Hubble."""
     shutdown_grace_s: Annotated[float, Field(ge=0, le=3600)] = 5.0
@@ -274,76 +298,3 @@ class Settings(BaseModel):
             if getattr(self, f"{kind}_rate_per_cpu") and not getattr(self, f"{kind}_burst_per_cpu"):
                 raise ValueError(f"{kind}_burst_per_cpu: 0 beside a rate would let nothing pass")
         return self
-
-
-def load_settings(
-    flags: Mapping[str, object],
-    config: Path | None = None,
-    environment: Mapping[str, str] | None = None,
-) -> Settings:
-    """Settings from all places where they may stand.
-
-    An empty variable counts as not given. Variables that have the prefix but name no setting are
-    passed over:
-    Kubernetes makes PALOMARD_SERVICE_HOST and the like beside a service of that name.
-
-    Args:
-        flags: field name -> value of those given on the command line; None and () mean not given.
-        config: the settings file; None for `DEFAULT_CONFIG`, if it exists.
-        environment: variables by name; os.environ unless told otherwise.
-
-    Raises:
-        SettingsError: a value is not allowed, a name unknown, or the file cannot be read.
-    """
-    path = DEFAULT_CONFIG if config is None else config
-    variables = os.environ if environment is None else environment
-    try:
-        is_read = config is not None or path.exists()
-        in_file = read_yaml_mapping(path, max_bytes=_CONFIG_BYTES_MAX) if is_read else {}
-    except YamlFileError as error:
-        raise SettingsError(str(error)) from error
-    in_environment = {
-        name: variables[env_name(name)]
-        for name in Settings.model_fields
-        if variables.get(env_name(name))
-    }
-    on_command_line = {name: value for name, value in flags.items() if value not in (None, ())}
-    sources = {
-        **dict.fromkeys(in_file, f"file {path}"),
-        **{name: f"environment {env_name(name)}" for name in in_environment},
-        **{name: f"flag {flag_name(name)}" for name in on_command_line},
-    }
-    try:
-        return Settings(**{**in_file, **in_environment, **on_command_line})
-    except ValidationError as error:
-        faults = error.errors(include_url=False, include_context=False)
-        # A default that depends on another value cannot be made beside a fault: that one is told.
-        lines = [_line(fault, sources) for fault in faults if fault["type"] != _NOT_MADE]
-        raise SettingsError(*lines) from error
-
-
-def flag_name(field: str) -> str:
-    """The flag of a field on the command line."""
-    return "--" + field.replace("_", "-")
-
-
-def env_name(field: str) -> str:
-    """The variable of a field in the environment."""
-    return ENV_PREFIX + field.upper()
-
-
-def _line(fault: ErrorDetails, sources: Mapping[str, str]) -> str:
-    """One fault as text: name, value, where it came from, what is allowed."""
-    allowed = fault["msg"].removeprefix("Value error, ")
-    if not fault["loc"]:
-        return allowed
-    name, *inside = map(str, fault["loc"])
-    where = name + "".join(f"[{part}]" for part in inside)
-    source = sources.get(name, "default")
-    if fault["type"] == "extra_forbidden":
-        close = get_close_matches(name, Settings.model_fields, 1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        return f"{where} (from {source}): there is no such setting{hint}"
-    given = fault["input"]
-    value = reprlib.repr(str(given) if isinstance(given, Path) else given)
-    return f"{where} is {value} (from {source}): {allowed[:1].lower()}{allowed[1:]}"

@@ -33,6 +33,7 @@ from palomar_server.pipeline import Pipeline
 from palomar_server.ring import Ring
 from palomar_server.surroundings import Surroundings
 from palomar_server.table import FLOW, Flag, Kind, Protocol
+from palomar_server.view import View
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -216,6 +217,22 @@ def event_row(kind: Kind, time_ns: int = START_NS, message: int = 1) -> Rows:
         verdict=0,
         flags=0,
     )
+
+
+def view_of(rows: Rows, messages: Sequence[bytes] = (), first: int = 0) -> View:
+    """Rows as filters look at them.
+
+    Args:
+        rows: dtype `FLOW`.
+        messages: what the rows' column `message` counts.
+        first: sequence of the first row in a ring that it might stand in.
+    """
+    encoder = FlowEncoder(Surroundings(EndpointTable()), "default/node", ("zone=a",), run_id=1)
+
+    def message(number: int) -> bytes:
+        return messages[int(rows["message"][number - first]) - 1]
+
+    return View(rows, first, message, encoder)
 
 
 def lost_message(events: int = 1) -> bytes:

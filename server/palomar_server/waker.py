@@ -26,12 +26,13 @@ class Waker:
         if self._wanted:
             self._wanted = False
             try:
-                self._loop.call_soon_threadsafe(self._release)
+                self._loop.call_soon_threadsafe(self.wake)
             except RuntimeError:
                 # The loop has closed while the writer had a last batch: nobody waits any more.
                 return
 
-    def _release(self) -> None:
+    def wake(self) -> None:
+        """The same at once. For the loop's thread."""
         waiting, self._waiting = self._waiting, set()
         for future in waiting:
             if not future.done():
@@ -54,6 +55,6 @@ class Waker:
             if news():
                 await asyncio.sleep(0)
             else:
-                await asyncio.wait((future,), timeout=timeout_s)
+                await (future if timeout_s is None else asyncio.wait((future,), timeout=timeout_s))
         finally:
             self._waiting.discard(future)

@@ -3,8 +3,9 @@
 A corpus is a folder of JSON Lines files, one case a line with a `name`. What runs the cases of a
 file is a `Suite`; `suites.py` lists them. A case has an expected and an actual value, both plain
 JSON, and passes if they are equal. One that differs, and for which there is a rule in
-`docs/deliberate-differences.yaml`, is deliberate. One that raises has failed, whatever the rules
-say.
+`docs/deliberate-differences.yaml`, is deliberate. So is one that only is equal without certain
+defects of the original, if there are rules that name them. One that raises has failed, whatever the
+rules say.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ class Comparison:
 
     expected: object
     actual: object
+    defects: tuple[str, ...] = ()
+    """Defects of the original that were taken out of the comparison: rules have to name them."""
 
 
 Run: TypeAlias = "Callable[[Case], Comparison]"
@@ -188,10 +191,15 @@ def _run_case(case: Case, run: Run, rules: Sequence[Rule]) -> Outcome:
         raised = f"{type(error).__name__}: {error}"
         nothing = Comparison(case.get("expect"), {"raised": raised})
         return Outcome(name, Verdict.FAILED, nothing, text)
-    if comparison.expected == comparison.actual:
-        verdict = Verdict.PASSED
-    elif any(rule.matches(name) for rule in rules):
-        verdict = Verdict.DELIBERATE
-    else:
-        verdict = Verdict.FAILED
-    return Outcome(name, verdict, comparison)
+    return Outcome(name, _verdict(name, comparison, rules), comparison)
+
+
+def _verdict(name: str, comparison: Comparison, rules: Sequence[Rule]) -> Verdict:
+    matching = [rule for rule in rules if rule.matches(name)]
+    if comparison.expected != comparison.actual:
+        excused = any(not rule.defect for rule in matching)
+        return Verdict.DELIBERATE if excused else Verdict.FAILED
+    if not comparison.defects:
+        return Verdict.PASSED
+    excused = {rule.defect for rule in matching}.issuperset(comparison.defects)
+    return Verdict.DELIBERATE if excused else Verdict.FAILED

@@ -56,7 +56,7 @@ def prepare(folder: Path) -> Run:
 def run(case: Case, core: Core) -> Comparison:
     """Run one case."""
     if case["kind"] == "lost":
-        return Comparison(*(normal([event]) for event in (case["expect"], _lost(case, core))))
+        return Comparison(normal([case["expect"]]), normal([_lost(case, core)]))
     decoder = Decoder(core.surroundings, options_of(case.get("options", {})))
     steps = case.get("steps", [case])
     return Comparison(
@@ -141,8 +141,8 @@ def response_event(core: Core, sequence: int) -> dict[str, Any]:
         encoded = core.encoder.event_response(core.ring.message(sequence), START_NS)
         response = _OWN_STREAMS[kind].FromString(encoded)
     else:
-        ((_, encoded),) = core.encoder.responses().encode(
-            rows.copy(), [sequence], core.ring.message
+        (encoded,) = core.encoder.responses().encode_batch(
+            rows.copy(), [sequence], {sequence: core.ring.message(sequence)}
         )
         response = observer_pb2.GetFlowsResponse.FromString(encoded)
     # Besides the event a response has the node's name and the time.

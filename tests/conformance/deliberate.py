@@ -10,6 +10,7 @@ import yaml
 
 RULES = Path(__file__).resolve().parents[2] / "docs" / "deliberate-differences.yaml"
 _KEYS = ("file", "cases", "reason", "instead")
+_OPTIONAL_KEYS = ("defect",)
 
 
 class RuleError(ValueError):
@@ -28,6 +29,9 @@ class Rule:
     """Why palomar does not do what Hubble does."""
     instead: str
     """What it does."""
+    defect: str = ""
+    """The one defect of the original that is meant, where who runs the cases knows it by this name;
+    other differences are none of this rule's."""
 
     def matches(self, name: str) -> bool:
         """Whether a case of the file is meant."""
@@ -43,9 +47,10 @@ def read_rules(path: Path = RULES) -> list[Rule]:
     entries = yaml.safe_load(path.read_text(encoding="utf-8"))
     rules = []
     for number, entry in enumerate(entries or [], 1):
-        if not isinstance(entry, dict) or sorted(entry) != sorted(_KEYS):
+        keys = [*_KEYS, *_OPTIONAL_KEYS]
+        if not isinstance(entry, dict) or not set(_KEYS) <= entry.keys() <= set(keys):
             raise RuleError(f"{path.name}, rule {number}: has to have the keys {', '.join(_KEYS)}")
-        texts = {key: str(entry[key] or "").strip() for key in _KEYS}
+        texts = {key: str(entry[key] or "").strip() for key in keys if key in entry}
         for key, text in texts.items():
             if not text:
                 raise RuleError(f"{path.name}, rule {number}: {key} is empty")

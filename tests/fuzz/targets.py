@@ -234,7 +234,8 @@ def _encode(core: Core, decoded: Decoded) -> object:
             message = flow_pb2.AgentEvent if kind == Kind.AGENT else flow_pb2.DebugEvent
             shapes.append(_names(message.FromString(core.ring.message(sequence))))
             continue
-        ((_, encoded),) = core.encoder.responses().encode(row.copy(), [sequence], core.ring.message)
+        messages = {sequence: core.ring.message(sequence)}
+        (encoded,) = core.encoder.responses().encode_batch(row.copy(), [sequence], messages)
         response = observer_pb2.GetFlowsResponse.FromString(encoded)
         if not response.HasField("flow"):
             raise AssertionError(f"a row that became {response}: {row}")

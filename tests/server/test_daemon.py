@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest
+from structlog.testing import capture_logs
 
-from palomar_bpf.settings import CaptureSettings
 from palomar_proto.flow.flow_pb2 import AgentEventType
 from palomar_proto.observer import observer_pb2
 from palomar_proto.observer.observer_pb2_grpc import ObserverStub
-from palomar_server.daemon import Daemon, capture_settings, decode_options
+from palomar_server.daemon import Daemon
+from palomar_server.hooks import HookError
 from palomar_server.monitor_socket import MonitorServer
 from palomar_server.samples import DEMO
 from palomar_server.settings import Settings, SettingsError
@@ -59,23 +60,6 @@ async def summaries(stub: ObserverAsyncStub) -> list[str]:
     ]
 
 
-def test_what_is_withheld_is_chosen_by_settings(tmp_path: Path) -> None:
-    assert decode_options(settings(tmp_path)).redact is None
-    chosen = {"redact": True, "redact_http_query": True, "redact_http_headers_deny": "Cookie"}
-    redact = decode_options(settings(tmp_path, **chosen)).redact
-    assert redact is not None
-    assert (redact.http_query, redact.http_user_info, redact.kafka_api_key) == (True, True, False)
-    assert (sorted(redact.allow_headers), sorted(redact.deny_headers)) == ([], ["cookie"])
-
-
-def test_ip_options_and_cgroups_are_decoded_as_settings_say(tmp_path: Path) -> None:
-    usual = decode_options(settings(tmp_path))
-    assert (usual.ip_tracing_option_type, usual.skip_unknown_cgroup_ids) == (0, True)
-    chosen = {"ip_tracing_option_type": 136, "skip_unknown_cgroup_ids": False}
-    other = decode_options(settings(tmp_path, **chosen))
-    assert (other.ip_tracing_option_type, other.skip_unknown_cgroup_ids) == (136, False)
-
-
 async def test_replayed_recording_is_served_until_a_signal_comes(tmp_path: Path) -> None:
     async with running(settings(tmp_path)) as stub:
         found = await summaries(stub)
@@ -110,9 +94,79 @@ async def test_hook_from_the_settings_is_loaded(tmp_path: Path) -> None:
     assert all(" at " in summary for summary in found)
 
 
-def test_capture_settings_are_those_of_the_daemon(tmp_path: Path) -> None:
-    chosen = capture_settings(settings(tmp_path, interface=("veth*",), snaplen_bytes=256))
-    assert chosen == CaptureSettings(interfaces=("veth*",), snaplen_bytes=256)
+@pytest.fixture
+def offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A distribution whose hook `drops` stops everything but drops."""
+    monkeypatch.syspath_prepend(tmp_path)
+    directory = tmp_path / "acme-1.0.dist-info"
+    directory.mkdir()
+    (directory / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
+    line = f"drops = {__name__}:{DropsOnly.__name__}"
+    (directory / "entry_points.txt").write_text(f"[palomar.hooks]\n{line}\n")
+
+
+@pytest.mark.usefixtures("offered")
+@pytest.mark.parametrize(
+    ("chosen", "loaded"), [({}, True), ("drops", True), ("none", False), ("", False)]
+)
+async def test_hooks_of_distributions_are_loaded_as_the_settings_say(
+    tmp_path: Path, chosen: object, *, loaded: bool
+) -> None:
+    values = {"hook_entry_points": chosen} if chosen != {} else {}
+    async with running(settings(tmp_path, **values)) as stub:
+        found = await summaries(stub)
+    assert found
+    assert all(" at " in summary for summary in found) == loaded
+
+
+@pytest.mark.usefixtures("offered")
+def test_a_hook_that_no_distribution_has_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(HookError, match=r"has a hook 'drop' .*; there: drops"):
+        Daemon(
+            Settings.model_validate(
+                {
+                    "socket": tmp_path / "palomar.sock",
+                    "cilium_socket": tmp_path / "cilium.sock",
+                    "hook_entry_points": "drop",
+                }
+            )
+        )
+
+
+async def scraped(port: int) -> str:
+    """The answer to a request of Prometheus."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    try:
+        return (await reader.read()).decode()
+    finally:
+        writer.close()
+
+
+async def test_metrics_are_served_where_the_settings_say(tmp_path: Path) -> None:
+    with capture_logs() as logs:
+        async with running(settings(tmp_path, metrics_listen="127.0.0.1:0")) as stub:
+            await summaries(stub)
+            [port] = [one["metrics_port"] for one in logs if one["event"] == "serving"]
+            answer = await scraped(port)
+    head, _, text = answer.partition("\r\n\r\n")
+    assert head.startswith("HTTP/1.1 200 ")
+    for name in ("palomar_ring", "palomar_streams", "palomar_hook", "palomar_grpc"):
+        assert f"# HELP {name}" in text
+    with pytest.raises(ConnectionRefusedError):
+        await scraped(port)
+
+
+async def test_namespaces_of_replayed_flows_are_told(tmp_path: Path) -> None:
+    async with running(settings(tmp_path)) as stub:
+        await summaries(stub)
+        flows = [
+            one.flow async for one in stub.GetFlows(observer_pb2.GetFlowsRequest(number=1_000))
+        ]
+        request = observer_pb2.GetNamespacesRequest()
+        told = {one.namespace for one in (await stub.GetNamespaces(request)).namespaces}
+    seen = {end.namespace for flow in flows for end in (flow.source, flow.destination)}
+    assert told == seen - {""} != set()
 
 
 def test_a_daemon_needs_a_source(tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ import pytest
 from palomar_bpf.payload import MessageType, ObservationPoint, TraceReason
 from palomar_proto.flow import flow_pb2
 from palomar_proto.palomar.v1 import drop_reason_pb2
+from palomar_server import flow_message
 from palomar_server.address import parse_address
-from palomar_server.flow_message import build_flow
+from palomar_server.flow_message import build_flow, fields_of
 from palomar_server.table import Flag, Protocol
 from palomar_server.testing import (
     ACK,
@@ -263,3 +264,29 @@ def test_an_interface_without_name_keeps_its_number() -> None:
     flow = flow_of(trace_payload(packet(), ifindex=99))
     assert (flow.interface.index, flow.interface.name) == (99, "")
     assert not flow_of(trace_payload(packet())).HasField("interface")
+
+
+def test_a_summary_needs_no_packet_where_the_kernel_says_why() -> None:
+    core = Core()
+    core.surroundings.apply(CONTEXT)
+    site = core.surroundings.drop_site(4096, 2)
+    columns = {"event_type": MessageType.DROP, "verdict": flow_pb2.DROPPED, "drop_reason": 1_002}
+    [row] = flow_rows(1, flags=0, drop_site=site, **columns)
+    flow = flow_pb2.Flow()
+    flow_message.set_summary(flow, fields_of(row), core.surroundings)
+    assert flow == flow_pb2.Flow(Summary="NETFILTER_DROP at nft_do_chain")
+
+
+def test_columns_become_numbers_of_python() -> None:
+    [row] = flow_rows(1, source_port=7, is_reply=-1)
+    fields = fields_of(row)
+    assert (type(fields.source_port), fields.source_port, fields.is_reply) == (int, 7, -1)
+
+
+def test_services_are_looked_up_for_packets_with_addresses_only() -> None:
+    columns = {"destination_lo": parse_address(DNS)[1], "destination_port": 53}
+    assert row_flow(**columns).destination_service.name == "kube-dns"
+    assert not row_flow(flags=Flag.ETHERNET, **columns).HasField("destination_service")
+    flow = row_flow(source_lo=parse_address(DNS)[1], source_port=53)
+    assert flow.source_service.namespace == "kube-system"
+    assert not flow.HasField("destination_service")

@@ -54,3 +54,11 @@ def test_icmp_types_and_codes_are_named(
 )
 def test_igmp_messages_are_named(igmp_type: int, text: str) -> None:
     assert igmp_summary(igmp_type) == text
+
+
+def test_mtu_that_a_message_tells_is_appended_and_none_is_not() -> None:
+    assert icmp_summary(Protocol.ICMP, 3, 4, 1400) == (
+        "ICMPv4 DestinationUnreachable(FragmentationNeeded), MTU 1400"
+    )
+    assert icmp_summary(Protocol.ICMPV6, 2, 0, 1280) == "ICMPv6 PacketTooBig, MTU 1280"
+    assert icmp_summary(Protocol.ICMPV6, 2, 0, 0) == "ICMPv6 PacketTooBig"

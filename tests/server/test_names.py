@@ -44,3 +44,14 @@ def test_names_are_bounded_and_tell_when_they_change() -> None:
     assert names.refused == 2
     assert names.generation == 2
     assert names.service(ADDRESS, 81) is None
+
+
+def test_services_that_are_known_are_counted() -> None:
+    names = Names()
+    assert names.services == 0
+    names.put_service(ADDRESS, 80, Service("web", "shop"))
+    names.put_service(ADDRESS, ANY_PORT, Service("rest", "shop"))
+    names.put_dns(7, ADDRESS, ("a.example",))
+    assert names.services == 2
+    names.put_service(ADDRESS, 80, None)
+    assert names.services == 1

@@ -8,7 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from palomar_server.options import options, settings_table
-from palomar_server.settings import Settings, load_settings
+from palomar_server.setting_sources import load_settings
+from palomar_server.settings import Settings
 
 
 def parse(*arguments: str, environment: dict[str, str] | None = None) -> dict[str, Any]:

@@ -10,12 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from palomar_server.cursor import Cursor
-from palomar_server.endpoints import EndpointTable
 from palomar_server.filters.compiled import CompiledFilter
 from palomar_server.ring import Ring
-from palomar_server.surroundings import Surroundings
+from palomar_server.selection import FlowSelection
 from palomar_server.table import Kind
-from palomar_server.testing import event_row, flow_rows, lost_row
+from palomar_server.testing import Core, event_row, flow_rows, lost_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -210,8 +209,9 @@ def test_a_reader_beside_a_writer_sees_whole_rows_and_counts_the_others(capacity
             if ring.next == total:
                 return
 
-    everything = CompiledFilter((), (), Surroundings(EndpointTable()))
-    cursor = Cursor(ring, everything, 0)
+    core = Core()
+    everything = FlowSelection(CompiledFilter((), (), core.surroundings, core.encoder))
+    cursor = Cursor(ring, everything, 0, core.encoder)
     writer = threading.Thread(target=write)
     writer.start()
     assert news.wait(10)

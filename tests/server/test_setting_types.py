@@ -162,3 +162,50 @@ def test_other_hooks_are_refused(value: str) -> None:
 def test_names_have_no_slash_nor_space(value: str) -> None:
     with pytest.raises(ValidationError, match="1 to 253 letters"):
         check(setting_types.Name, value)
+
+
+@pytest.mark.parametrize("value", ["0.0.0.0:9090", "[::]:9090", "192.0.2.1:0", "localhost:9090"])
+def test_any_numeric_address_can_be_listened_on_where_no_flows_are_served(value: str) -> None:
+    assert check(setting_types.AnyAddress, value) == value
+
+
+@pytest.mark.parametrize("value", ["example.com:9090", "127.0.0.1", ":9090", "::1:9090"])
+def test_what_is_no_address_is_refused_there_too(value: str) -> None:
+    with pytest.raises(ValidationError, match=r"HOST:PORT|numeric address|in brackets"):
+        check(setting_types.AnyAddress, value)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("all", ("all",)),
+        (["none"], ("none",)),
+        ("acme-drops, other", ("acme-drops", "other")),
+        ("", ()),
+    ],
+)
+def test_entry_points_are_names_or_one_word(value: object, expected: tuple[str, ...]) -> None:
+    assert check(setting_types.EntryPointNames, value) == expected
+
+
+@pytest.mark.parametrize("value", ["all,acme-drops", ["none", "all"], "acme-drops,none"])
+def test_a_word_for_many_entry_points_stands_alone(value: object) -> None:
+    with pytest.raises(ValidationError, match="must be all, none, or names"):
+        check(setting_types.EntryPointNames, value)
+
+
+def test_headers_are_compared_in_lower_case() -> None:
+    assert check(setting_types.HeaderNames, "X-Api-Key,Host") == ("x-api-key", "host")
+
+
+@pytest.mark.parametrize("value", ["X Api", "a:b", "ä"])
+def test_what_is_no_header_is_refused(value: str) -> None:
+    with pytest.raises(ValidationError, match="name of an HTTP header"):
+        check(setting_types.HeaderNames, value)
+
+
+@pytest.mark.parametrize("value", ["a", "=b", " =b"])
+def test_a_label_has_a_key_and_a_value(value: str) -> None:
+    assert check(setting_types.Labels, "a=b,c=") == ("a=b", "c=")
+    with pytest.raises(ValidationError, match="must be KEY=VALUE"):
+        check(setting_types.Labels, value)

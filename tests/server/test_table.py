@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from palomar_server.table import FLOW, REPEATING_OFFSET, by_time, opaque, take
+from palomar_server.table import FLOW, ICMP_QUOTE, REPEATING_OFFSET, by_time, opaque, take
 from palomar_server.testing import flow_rows
 
 
@@ -59,3 +59,15 @@ def test_by_time_keeps_the_order_of_equal_times_and_copies_only_what_moves() -> 
     assert by_time(rows)["source_port"].tolist() == [2, 4, 1, 3]
     ordered = flow_rows(3, time_ns=[1, 1, 2])
     assert by_time(ordered) is ordered
+
+
+def test_quote_of_an_icmp_error_lies_over_columns_that_icmp_does_not_have() -> None:
+    assert ICMP_QUOTE.itemsize == FLOW.itemsize
+    rows = flow_rows(icmp_type=3, icmp_code=4)
+    quotes = rows.view(ICMP_QUOTE)
+    for name in ICMP_QUOTE.names or ():
+        if name.startswith("quoted"):
+            quotes[name] = np.iinfo(quotes[name].dtype).max
+    changed = {name for name in FLOW.names or () if (rows[name] != flow_rows()[name]).any()}
+    of_others = {"socket_cookie", "cgroup_id", "igmp_group", "vrrp_vrid"}
+    assert changed == {"icmp_type", "icmp_code"} | of_others

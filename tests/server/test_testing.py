@@ -33,8 +33,9 @@ def test_payloads_go_through_the_core_to_responses(
     content = packet(*ends, protocol, transport(protocol, 1, 2))
     core.consume(trace_payload(content), drop_payload(content, extension={"time_ns": 1}))
     assert core.pipeline.malformed == {}
-    encoded = core.encoder.responses().encode(core.rows(), [0, 1], core.ring.message)
-    dropped, forwarded = parse_responses(content for _, content in encoded)
+    dropped, forwarded = parse_responses(
+        core.encoder.responses().encode_batch(core.rows(), [0, 1], {})
+    )
     assert (dropped.flow.verdict, forwarded.flow.verdict) == (
         flow_pb2.DROPPED,
         flow_pb2.FORWARDED,

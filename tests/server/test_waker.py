@@ -76,13 +76,13 @@ async def test_many_notifications_are_one_wake_up() -> None:
     loop = asyncio.get_running_loop()
     waker = Waker(loop)
     releases: list[None] = []
-    release = waker._release
+    release = waker.wake
 
     def counted() -> None:
         releases.append(None)
         release()
 
-    waker._release = counted  # type: ignore[method-assign]  # counts what the loop was asked for
+    waker.wake = counted  # type: ignore[method-assign]  # counts what the loop was asked for
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         tasks.create_task(waker.wait(never))
         await asyncio.sleep(0)
