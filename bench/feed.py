@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import queue
 import sys
@@ -51,19 +52,33 @@ class Feed:
         self._orders.put(line)
 
     def _give(self, events: int, rate: float, spacing_s: float) -> Iterator[PayloadBatch]:
-        size = max(1, round(rate * spacing_s)) if rate else BATCH_EVENTS
-        batches = corpus.batches_of(self._payloads, size)
-        started_s, started_cpu_s, given, number = time.perf_counter(), time.process_time(), 0, 0
-        while given < events:
-            batch = batches[number % len(batches)]
-            number += 1
-            if rate:
-                time.sleep(max(0.0, started_s + number * spacing_s - time.perf_counter()))
-            yield replace(batch, received_ns=time.time_ns())
-            given += len(batch)
+        started_s, started_cpu_s = time.perf_counter(), time.process_time()
+        yield from self._paced(events, rate, spacing_s) if rate else self._flood(events)
         took_s = time.perf_counter() - started_s
         cpu_s = time.process_time() - started_cpu_s
-        print(json.dumps({"events": given, "took_s": took_s, "cpu_s": cpu_s}), flush=True)
+        print(json.dumps({"events": events, "took_s": took_s, "cpu_s": cpu_s}), flush=True)
+
+    def _flood(self, events: int) -> Iterator[PayloadBatch]:
+        batches = corpus.batches_of(self._payloads, BATCH_EVENTS)
+        given = 0
+        for batch in itertools.cycle(batches):
+            yield replace(batch, received_ns=time.time_ns())
+            given += len(batch)
+            if given >= events:
+                return
+
+    def _paced(self, events: int, rate: float, spacing_s: float) -> Iterator[PayloadBatch]:
+        """Batches by the clock; late ones are given at once, with the time when they were due."""
+        size = max(1, round(rate * spacing_s))
+        batches = corpus.batches_of(self._payloads, size)
+        started_s, started_ns, given = time.perf_counter(), time.time_ns(), 0
+        for batch in itertools.cycle(batches):
+            due_s = given / rate
+            time.sleep(max(0.0, started_s + due_s - time.perf_counter()))
+            yield replace(batch, received_ns=started_ns + round(due_s * 1e9))
+            given += len(batch)
+            if given >= events:
+                return
 
     def read(self, timeout_s: float | None = None) -> SourceItem | None:
         """See `source.Source`; it says None at times, while it has no order."""

@@ -2,7 +2,8 @@
 
     python -m bench.readers --socket PATH [--filters JSON] [--delays]
 
-One stream for each keyword object of the JSON list, all in one event loop. It says `ready` once all
+One stream for each keyword object of the JSON list: several in one event loop, a single one by the
+synchronous client. It says `ready` once all
 of them are served, and when its standard input is closed one line of JSON: flows, losses and delays
 of each stream.
 """
@@ -13,16 +14,18 @@ import argparse
 import asyncio
 import json
 import sys
+import threading
 import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from palomar import AsyncClient
+from palomar import AsyncClient, Client
 
 if TYPE_CHECKING:
     from palomar import AsyncFlowStream
 
 _NS_PER_S = 1_000_000_000
+_START_S = 0.5
 
 
 @dataclass(slots=True)
@@ -53,7 +56,7 @@ async def follow(server: str, filters: list[dict[str, Any]], *, delays: bool) ->
             for stream, one in zip(streams, received, strict=True)
         ]
         await client.status()
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(_START_S)
         print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.read)
         for stream, one in zip(streams, received, strict=True):
@@ -64,6 +67,26 @@ async def follow(server: str, filters: list[dict[str, Any]], *, delays: bool) ->
     return received
 
 
+def follow_one(server: str, keywords: dict[str, Any], *, delays: bool) -> Received:
+    """Follow with one filter, likewise."""
+    received = Received()
+    with Client(server) as client, client.observe(follow=True, **keywords) as stream:
+
+        def close_at_end() -> None:
+            sys.stdin.read()
+            stream.close()
+
+        threading.Timer(_START_S, print, ("ready",), {"flush": True}).start()
+        threading.Thread(target=close_at_end).start()
+        for flow in stream:
+            received.flows += 1
+            if delays:
+                now_ns = time.time_ns()
+                received.delays_ns.append(now_ns - flow.time.seconds * _NS_PER_S - flow.time.nanos)
+        received.lost = stream.lost_events
+    return received
+
+
 def main() -> None:
     """Follow until standard input is closed."""
     parser = argparse.ArgumentParser()
@@ -71,8 +94,11 @@ def main() -> None:
     parser.add_argument("--filters", default="[{}]")
     parser.add_argument("--delays", action="store_true")
     options = parser.parse_args()
-    received = asyncio.run(
-        follow(f"unix:{options.socket}", json.loads(options.filters), delays=options.delays)
+    server, filters = f"unix:{options.socket}", json.loads(options.filters)
+    received = (
+        [follow_one(server, *filters, delays=options.delays)]
+        if len(filters) == 1
+        else asyncio.run(follow(server, filters, delays=options.delays))
     )
     print(json.dumps([asdict(one) for one in received]), flush=True)
 

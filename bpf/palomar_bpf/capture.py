@@ -135,6 +135,8 @@ class LiveCapture:
         with contextlib.ExitStack() as resources:
             self._opened = self._open(resources)
             self._resources = resources.pop_all()
+        # Somebody may have come or gone while it was opened.
+        self._opened.reader.coalesce(self._coalesce_s())
 
     def read(self, timeout_s: float | None) -> PayloadBatch | None:
         """Wait for events and take all there are.
@@ -180,8 +182,9 @@ class LiveCapture:
         From any thread, and whether or not capture is open.
         """
         self._watched = watched
-        if self._opened is not None:
-            self._opened.reader.coalesce(self._coalesce_s())
+        opened = self._opened
+        if opened is not None:
+            opened.reader.coalesce(self._coalesce_s())
 
     def _coalesce_s(self) -> float:
         settings = self.settings

@@ -48,6 +48,8 @@ class Target:
             return "there is no such socket"
         if not os.access(self.socket_path, os.W_OK):
             return "permission denied on the socket"
+        if "reset" in details:
+            return "the server turned the connection away, which may be its limit of clients"
         return "nothing listens on the socket"
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from palomar_server.surroundings import Surroundings
     from palomar_server.waker import Waker
 
+_CALLS_MAX = 4_096
+"""Calls under way at once: each is a task and what its client has not finished to ask."""
 _NAMESPACES_HOOK = "palomar.namespaces"
 
 
@@ -98,7 +100,12 @@ class Api:
             listen=settings.listen,
             connections_max=settings.clients_max,
             connections_per_peer_max=settings.clients_max_per_peer,
-            limits=ConnectionLimits(request_timeout_s=settings.request_timeout_s),
+            # Streams are limited by settings; these only must not come before.
+            calls_max=max(_CALLS_MAX, 2 * settings.streams_max),
+            limits=ConnectionLimits(
+                streams_max=max(_CALLS_MAX // 2, settings.streams_max_per_peer),
+                request_timeout_s=settings.request_timeout_s,
+            ),
         )
 
     def _batches(self, observer: Observer, waker: Waker) -> Service:

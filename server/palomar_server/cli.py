@@ -124,14 +124,9 @@ def _set_up_log(settings: Settings) -> None:
         )
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # It logs every netlink message it sees, kilobytes each.
-    logging.getLogger("pyroute2").setLevel(max(level, logging.WARNING))
-    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_cancellation)
-
-
-def _is_no_cancellation(record: logging.LogRecord) -> bool:
-    """Whether a record of grpc is news: it logs each stream that is cut at the end as an error."""
-    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+    # One logs each netlink message, kilobytes of it, the other each header, credentials among them.
+    for chatty in ("pyroute2", "hpack"):
+        logging.getLogger(chatty).setLevel(max(level, logging.WARNING))
 
 
 @click.command()

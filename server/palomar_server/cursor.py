@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from palomar_server.ring import Ring
     from palomar_server.selection import Selection
     from palomar_server.table import Mask, Rows
-    from palomar_server.view import FlowSource
+    from palomar_server.view import FlowSource, Views
 
 TAKE_ROWS_MAX = 1_024
 """Rows copied in one go: what a reader that has stopped reading holds on to."""
@@ -47,6 +47,11 @@ class Slice:
     def __bool__(self) -> bool:
         """Whether there is anything to tell of it."""
         return bool(self.sequences) or self.lost > 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it has as many bytes of messages as a reader may hold."""
+        return sum(map(len, self.messages.values())) >= TAKE_MESSAGES_MAX_BYTES
 
     def only(self, kept: Mask) -> Slice:
         """The same with some of the rows, shape (n,)."""
@@ -80,6 +85,7 @@ class Cursor:
         since_ns: earliest time, inclusive, UTC ns.
         until_ns: latest time, inclusive, UTC ns: the first event that is later, of whatever kind
             but loss notices, ends the reading.
+        views: gives views of the ring, where cursors that look at the same rows share them.
     """
 
     def __init__(
@@ -91,10 +97,12 @@ class Cursor:
         *,
         since_ns: int | None = None,
         until_ns: int | None = None,
+        views: Views | None = None,
     ) -> None:
         self._ring = ring
         self._selected = selected
         self._flows = flows
+        self._views = views
         self._since_ns = since_ns
         self._until_ns = until_ns
         self.position = position
@@ -103,6 +111,8 @@ class Cursor:
         self._scan_rows = TAKE_ROWS_MAX
 
     def _view(self, first: int, rows: Rows) -> View:
+        if self._views is not None:
+            return self._views.of(first, rows)
         return View(rows, first, self._ring.message, self._flows)
 
     def _mask(self, first: int, rows: Rows) -> Mask:
@@ -117,6 +127,23 @@ class Cursor:
             return len(rows)
         late = (rows["time_ns"] > self._until_ns) & (rows["kind"] != Kind.LOST)
         return int(late.argmax()) if np.count_nonzero(late) else len(rows)
+
+    def passes(self, end: int) -> bool:
+        """Move on to `end` if a glance tells that nothing before it is selected; whether it did.
+
+        For cursors that share views: the glance is taken once for all.
+        """
+        start = self.position
+        if self._until_ns is not None or end - start > self._selected.rows_at_once:
+            return False
+        for first, rows in self._ring.spans(start, end):
+            if not self._selected.surely_none(self._view(first, rows)):
+                return False
+        if self._ring.oldest > start:
+            # Some of it is gone: that is a loss to be told.
+            return False
+        self.position = end
+        return True
 
     def read(self, end: int) -> Slice:
         """Look at the next events up to `end` (exclusive) and move on.
@@ -141,9 +168,10 @@ class Cursor:
             if len(found) > left:
                 found = found[:left]
                 stop = first + int(found[-1]) + 1 if left else first
-            pieces.append(take(rows, found))
-            sequences.append(found + first)
-            left -= len(found)
+            if len(found):
+                pieces.append(take(rows, found))
+                sequences.append(found + first)
+                left -= len(found)
             if stop <= first + len(rows):
                 break
         numbers = np.concatenate(sequences) if sequences else np.zeros(0, np.int64)
@@ -206,17 +234,21 @@ class Cursor:
         """
         end, size, oldest = self.position, TAKE_ROWS_MAX, self._ring.oldest
         self.position = oldest
-        if self._since_ns is None and (not events or self._all(events, oldest, end)):
+        # Of no number, and of one that the ring cannot reach, only a notice ends the look back.
+        counts = 0 < events < end - oldest
+        if self._since_ns is None and not counts and self._ring.last_notice < oldest:
             return
         while end > (oldest := max(oldest, self._ring.oldest)):
             start = max(oldest, end - min(size, self._selected.rows_at_once))
             for first, rows in reversed(list(self._ring.spans(start, end))):
-                if self._since_ns is None:
+                if self._since_ns is not None:
+                    index = self._after_older(self._since_ns, first, rows)
+                elif counts:
                     found = self._selected.passing(self._view(first, rows)).nonzero()[0]
                     index = int(found[-events]) if len(found) >= events else _NOWHERE
                     events -= len(found)
                 else:
-                    index = self._after_older(self._since_ns, first, rows)
+                    index = _NOWHERE
                 index = max(index, self._after_lapped(first, rows))
                 if index != _NOWHERE:
                     self.position = first + index
@@ -224,10 +256,6 @@ class Cursor:
             end, size = start, 4 * size
             yield
         self.position = oldest
-
-    def _all(self, events: int, oldest: int, end: int) -> bool:
-        """Whether there cannot be that many, and no notice that would end the look back either."""
-        return events >= end - oldest and self._ring.last_notice < oldest
 
     def _after_older(self, time_ns: int, first: int, rows: Rows) -> int:
         """Index behind the last row that passes and is older."""

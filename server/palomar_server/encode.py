@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 PIECES_MAX = 65_536
 """Rows of which is known what they are made of, some 400 bytes each: a ring's, so that whoever asks
 for all of it again gets it four times as fast. When they are full they are all forgotten."""
+MASKS_KEPT_MAX = 32
+"""Field masks for which anything is kept, some 2 MiB each: those of a few programs. Whoever comes
+with yet another one is served all the same, more slowly."""
 MASKED_PIECES_MAX = 1_024
 """The same for each field mask: every stream may bring one of its own."""
 SAME_FIELDS = frozenset(flow_pb2.Flow.DESCRIPTOR.fields_by_name) - {"time", "uuid"}.union(
@@ -179,7 +182,8 @@ class FlowEncoder:
         wanted = FlowMask(mask)
         shared = self._masked.get(wanted.paths)
         if shared is None:
-            shared = ResponseEncoder(self, self._surroundings, wanted)
+            is_one_of_few = len(self._masked) < MASKS_KEPT_MAX
+            shared = ResponseEncoder(self, self._surroundings, wanted, keeps=is_one_of_few)
             self._masked[wanted.paths] = shared
         return shared
 
@@ -191,19 +195,25 @@ class ResponseEncoder:
     """
 
     def __init__(
-        self, encoder: FlowEncoder, surroundings: Surroundings, mask: FlowMask | None
+        self,
+        encoder: FlowEncoder,
+        surroundings: Surroundings,
+        mask: FlowMask | None,
+        *,
+        keeps: bool = True,
     ) -> None:
         self._encoder = encoder
         self._surroundings = surroundings
         self._mask = mask
-        self._pieces_max = PIECES_MAX if mask is None else MASKED_PIECES_MAX
+        self._keeps = keeps
+        self._pieces_max = PIECES_MAX if mask is None else MASKED_PIECES_MAX if keeps else 0
         self._generation = -1
         self._begin_anew()
 
     def _begin_anew(self) -> None:
         """Forget what was made of rows: they mean something else now."""
         encoder, mask = self._encoder, self._mask
-        self._parts = FlowParts(self._surroundings, mask)
+        self._parts = FlowParts(self._surroundings, mask, keeps=self._keeps)
         node = encoder.on_this_node(flow_pb2.Flow())
         if mask is not None:
             node = mask.among(SAME_FIELDS).of(node)

@@ -10,7 +10,8 @@ RequestError            the request cannot be served
 ├── Refused             ask for less, or as somebody else: PERMISSION_DENIED
 ├── TooLate             be quicker: DEADLINE_EXCEEDED
 ├── Exhausted           try again later, or elsewhere: RESOURCE_EXHAUSTED
-└── Stopping            connect again: UNAVAILABLE
+├── Stopping            connect again: UNAVAILABLE
+└── HookFailed          tell who runs this server: INTERNAL
 """
 
 from __future__ import annotations
@@ -59,3 +60,7 @@ class Stopping(RequestError):  # noqa: N818 - likewise
 
     def __init__(self) -> None:
         super().__init__("palomard is stopping")
+
+
+class HookFailed(RequestError):  # noqa: N818 - likewise
+    """A hook failed on what it alone can judge; the text names it."""

@@ -122,7 +122,7 @@ class FlowBatches:
             portion = reading.read()
             if portion is not None:
                 if batching.delay_max_s > 0:
-                    portion = await _filled(portion, reading, batching.responses_max)
+                    portion = await _filled(portion, reading, batching)
                 for batch in batching.of(delivery, portion, caught_up=reading.caught_up):
                     yield batch
             if not reading.caught_up:
@@ -202,7 +202,7 @@ class _Batching:
         self.responses_max = min(
             options.responses_max or limits.responses_max, limits.responses_max
         )
-        self._bytes_max = min(options.bytes_max or limits.bytes_max, limits.bytes_max)
+        self.bytes_max = min(options.bytes_max or limits.bytes_max, limits.bytes_max)
         delay_s = options.delay_max.seconds + options.delay_max.nanos / _NS_PER_S
         self.delay_max_s = min(delay_s, limits.delay_max_s)
         """How long events may be held back, seconds."""
@@ -216,7 +216,7 @@ class _Batching:
         passed = delivery.passed(portion)
         responses = delivery.encoded(passed, wrapped=True)
         left = delivery.reading.left
-        for rows in pieces(responses, self.responses_max, self._bytes_max):
+        for rows in pieces(responses, self.responses_max, self.bytes_max):
             sequences = passed.sequences[rows]
             whole = rows.stop == len(responses)
             position = portion.position if whole else sequences[-1] + 1
@@ -275,9 +275,14 @@ class _Batching:
         ).SerializeToString()
 
 
-async def _filled(portion: Portion, reading: Reading, events_max: int) -> Portion:
-    """A portion with those that follow it at once, as long as it has fewer events than this."""
-    while not (reading.caught_up or reading.done) and len(portion.sequences) < events_max:
+async def _filled(portion: Portion, reading: Reading, batching: _Batching) -> Portion:
+    """A portion with those that follow it at once, until it makes a full batch."""
+    while (
+        not (reading.caught_up or reading.done)
+        and len(portion.sequences) < batching.responses_max
+        # Of messages the responses mostly consist; a ring may hold far more of them than a batch.
+        and sum(map(len, portion.messages.values())) < batching.bytes_max
+    ):
         await asyncio.sleep(0)
         more = reading.read()
         if more is not None:

@@ -50,6 +50,8 @@ class FlowDelivery:
         """What the hooks leave of a portion."""
         if not len(self._hooks) or not portion.sequences:
             return portion
+        # A hook that changed them would change what other streams get.
+        portion.rows.setflags(write=False)
         batch = DeliveryBatch(
             portion.rows, self._flows, portion.messages, portion.sequences, self._stream
         )

@@ -17,6 +17,7 @@ import numpy as np
 from palomar_bpf.payload import MessageType
 from palomar_proto.flow import flow_pb2
 from palomar_server import flow_message
+from palomar_server.network_headers import plain_network
 from palomar_server.port_headers import PortHeaders
 from palomar_server.table import FLOW, Flag, take
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from palomar_server.surroundings import Surroundings
     from palomar_server.table import Mask, Rows
 
+    _WritePart: TypeAlias = Callable[[Any, Surroundings], bytes | None]
     _SetPart: TypeAlias = Callable[[flow_pb2.Flow, Any, Surroundings], None]
 
 KEPT_MAX = 32_768
@@ -50,6 +52,8 @@ class Part:
     build: _SetPart
     flags: int = 0
     """Bits of the column `flags` that decide on them, too."""
+    write: _WritePart | None = None
+    """Gives the part serialised where it is a usual one, else None: quicker than to build it."""
 
 
 def _set_manner(flow: flow_pb2.Flow, fields: Any, surroundings: Surroundings) -> None:
@@ -101,6 +105,7 @@ _NETWORK = Part(
     ),
     flow_message.set_network,
     Flag.ETHERNET | Flag.IP | Flag.ENCRYPTED | Flag.XLATED,
+    plain_network,
 )
 _SERVICES = Part(
     frozenset({"source_service", "destination_service"}),
@@ -137,7 +142,7 @@ _MANNER = Part(
         *("drop_reason", "drop_site"),
     ),
     _set_manner,
-    Flag.ETHERNET | Flag.IP | Flag.L4,
+    Flag.ETHERNET | Flag.IP | Flag.L4 | Flag.MTU,
 )
 _DROP = Part(
     frozenset({"drop_reason", "drop_reason_desc", "file"}),
@@ -168,12 +173,15 @@ class FlowParts:
     Args:
         surroundings: the tables that rows point into.
         mask: which fields are wanted; None is all.
+        keeps: whether parts are kept for later rows.
     """
 
-    def __init__(self, surroundings: Surroundings, mask: FlowMask | None = None) -> None:
+    def __init__(
+        self, surroundings: Surroundings, mask: FlowMask | None = None, *, keeps: bool = True
+    ) -> None:
         self._surroundings = surroundings
         self._kept = [
-            KeptPart(part, surroundings, mask)
+            KeptPart(part, surroundings, mask, keeps=keeps)
             for part in PARTS
             if mask is None or mask.wants_some_of(part.fields)
         ]
@@ -220,10 +228,16 @@ class KeptPart:
         part: which.
         surroundings: the tables that rows point into.
         mask: which fields are wanted; None is all.
+        keeps: whether it is kept for later rows.
     """
 
     def __init__(
-        self, part: Part, surroundings: Surroundings, mask: FlowMask | None = None
+        self,
+        part: Part,
+        surroundings: Surroundings,
+        mask: FlowMask | None = None,
+        *,
+        keeps: bool = True,
     ) -> None:
         self.part = part
         self._surroundings = surroundings
@@ -231,7 +245,7 @@ class KeptPart:
         self.is_always_there = bool(self._mask and self._mask.of(flow_pb2.Flow()).ByteSize())
         """Whether even flows without this part have something of it: messages on the way to fields
         that the mask wants."""
-        self._most = KEPT_MAX if mask is None else MASKED_KEPT_MAX
+        self._most = (KEPT_MAX if mask is None else MASKED_KEPT_MAX) if keeps else 1
         self._names = (*part.columns, "flags") if part.flags else part.columns
         self._key = np.dtype([(name, _FORMATS[name]) for name in self._names])
         self._opaque = np.dtype((np.void, self._key.itemsize))
@@ -260,9 +274,12 @@ class KeptPart:
             # The same key may stand in the batch more than once.
             kept = self._young.get(key)
         if kept is None:
-            flow = flow_pb2.Flow()
             # Only what decides on this part: whatever else it read would be missing.
             fields = SimpleNamespace(**dict(zip(self._names, columns.item(), strict=True)))
+            if self._mask is None and self.part.write is not None:
+                kept = self.part.write(fields, self._surroundings)
+        if kept is None:
+            flow = flow_pb2.Flow()
             self.part.build(flow, fields, self._surroundings)
             kept = (flow if self._mask is None else self._mask.of(flow)).SerializeToString()
         if len(self._young) >= self._most:

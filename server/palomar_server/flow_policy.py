@@ -6,6 +6,7 @@ rule allowed was denied by none. Audited verdicts decide nothing.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from palomar_proto.flow import flow_pb2
@@ -62,8 +63,9 @@ def _port(l4: flow_pb2.Layer4) -> int:
             return 0
 
 
-def _messages(entry: PolicyEntry) -> list[flow_pb2.Policy]:
-    return [
+@lru_cache(maxsize=4_096)
+def _messages(entry: PolicyEntry) -> tuple[flow_pb2.Policy, ...]:
+    return tuple(
         flow_pb2.Policy(
             name=named.get("name", ""),
             namespace=named.get("namespace", ""),
@@ -73,7 +75,7 @@ def _messages(entry: PolicyEntry) -> list[flow_pb2.Policy]:
         )
         for rule in entry.rules
         for named in (_by_label(rule),)
-    ]
+    )
 
 
 def _by_label(rule: tuple[str, ...]) -> dict[str, str]:

@@ -13,6 +13,8 @@ from palomar_server.table import Flag, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# Plain numbers, which are quicker.
+_ETHERNET, _IP, _L4, _MTU = int(Flag.ETHERNET), int(Flag.IP), int(Flag.L4), int(Flag.MTU)
 _SOCKET_SUMMARIES = {Protocol.TCP: "TCP", Protocol.UDP: "UDP"}
 
 
@@ -23,7 +25,7 @@ def set_header(flow: flow_pb2.Flow, fields: Any) -> None:
         flow: the message to fill.
         fields: the columns of its row, as attributes.
     """
-    setter = _SETTERS.get(fields.protocol) if fields.flags & Flag.L4 else None
+    setter = _SETTERS.get(fields.protocol) if fields.flags & _L4 else None
     if setter is None:
         return
     if fields.event_type == MessageType.TRACE_SOCK:
@@ -35,14 +37,14 @@ def set_header(flow: flow_pb2.Flow, fields: Any) -> None:
 
 def header_summary(fields: Any) -> str:
     """The packet in a few words, such as `TCP Flags: SYN`."""
-    summary = _SUMMARIES.get(fields.protocol) if fields.flags & Flag.L4 else None
+    summary = _SUMMARIES.get(fields.protocol) if fields.flags & _L4 else None
     if fields.event_type == MessageType.TRACE_SOCK:
         return _SOCKET_SUMMARIES[fields.protocol] if summary else "Unknown"
     if summary is not None:
         return summary(fields)
-    if fields.flags & Flag.IP:
+    if fields.flags & _IP:
         return "IPv4" if fields.ip_version == flow_pb2.IPv4 else "IPv6"
-    return "Ethernet" if fields.flags & Flag.ETHERNET else ""
+    return "Ethernet" if fields.flags & _ETHERNET else ""
 
 
 def _set_ports(header: flow_pb2.TCP | flow_pb2.UDP | flow_pb2.SCTP, fields: Any) -> None:
@@ -86,7 +88,8 @@ def _set_vrrp(l4: flow_pb2.Layer4, fields: Any) -> None:
 
 
 def _icmp(fields: Any) -> str:
-    return icmp_summary(fields.protocol, fields.icmp_type, fields.icmp_code, fields.icmp_mtu)
+    mtu = fields.icmp_mtu if fields.flags & _MTU else 0
+    return icmp_summary(fields.protocol, fields.icmp_type, fields.icmp_code, mtu)
 
 
 _SETTERS: dict[int, Callable[[flow_pb2.Layer4, Any], None]] = {

@@ -19,7 +19,8 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from palomar_server.cursor import Cursor
+from palomar_server.cursor import EMPTY, Cursor
+from palomar_server.view import Views
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -34,7 +35,11 @@ if TYPE_CHECKING:
     """Gives the sequence before which there was nothing for whoever waited."""
 
 SHARED_SLICES_MAX = 4
-"""Slices that a group keeps for members that are a little behind: at most 512 rows each."""
+"""Slices that a group keeps for members that are a little behind: of `cursor.TAKE_ROWS_MAX` rows
+each at most."""
+HOLDERS_MAX = 32
+"""Groups that keep slices, a few MiB each at most: of more, those that have done so longest ago let
+go of theirs."""
 PAUSE_FACTOR = 15
 """The dispatcher rests so many times as long as a round took: a sixteenth of the loop's time."""
 PAUSE_MAX_S = 0.05
@@ -43,6 +48,7 @@ PAUSE_RING_SHARE = 1 / 8
 """And not for longer than it takes to fill so much of the ring at the rate of late."""
 PAUSE_FACTOR_MIN = 3
 """And in any case so many times as long: never more than a quarter of the loop's time."""
+_BURST_S = 0.01
 _TURN_S = 0.002
 """Time after which the dispatcher lets others of the loop have their turn within a round."""
 
@@ -62,15 +68,36 @@ class Shared:
     """What readers have made of it, for the others."""
 
 
+class Holders:
+    """The groups that keep slices, the ones that did so of late: others let go of theirs."""
+
+    def __init__(self) -> None:
+        self._groups: OrderedDict[Group, None] = OrderedDict()
+
+    def hold(self, group: Group) -> None:
+        """Note that a group keeps a slice."""
+        self._groups[group] = None
+        self._groups.move_to_end(group)
+        if len(self._groups) > HOLDERS_MAX:
+            oldest, _ = self._groups.popitem(last=False)
+            oldest.forget()
+
+    def leave(self, group: Group) -> None:
+        """The group is no more."""
+        self._groups.pop(group, None)
+
+
 class Group:
     """Followers with one filter, and how far the ring has been looked at for them.
 
     Args:
         cursor: theirs.
+        holders: the groups that keep slices.
     """
 
-    def __init__(self, cursor: Cursor) -> None:
+    def __init__(self, cursor: Cursor, holders: Holders | None = None) -> None:
         self._cursor = cursor
+        self._holders = holders or Holders()
         self._recent: OrderedDict[int, Shared] = OrderedDict()
         self.waiting: set[_Future] = set()
         """Members that have seen everything before `position`."""
@@ -88,18 +115,23 @@ class Group:
     def advance(self, end: int) -> Shared:
         """Look at what comes next, up to `end`, and wake the waiting ones if there is something."""
         start = self._cursor.position
-        found = self._cursor.read(end)
+        found = EMPTY if self._cursor.passes(end) else self._cursor.read(end)
         shared = Shared(found, start, self._cursor.position, self._cursor.ended)
         something = bool(found) or shared.ended
         if something and self.members > 1:
             self._recent[start] = shared
             if len(self._recent) > SHARED_SLICES_MAX:
                 self._recent.popitem(last=False)
+            self._holders.hold(self)
         if something:
             self.release(shared)
         elif len(self.waiting) == self.members:
             self._recent.clear()
         return shared
+
+    def forget(self) -> None:
+        """Keep no slices: whoever is behind reads for itself."""
+        self._recent.clear()
 
     def skip(self, position: int) -> None:
         """Go on from there: nobody waits for what lies before."""
@@ -168,6 +200,8 @@ class Member:
         group = self._group
         while group.waiting and group.position < position:
             group.advance(position)
+            # The group may be far behind, and its filter slow.
+            await asyncio.sleep(0)
         if group.position < position:
             group.skip(position)
         if group.position > position:
@@ -204,6 +238,8 @@ class Followers:
     ) -> None:
         self._ring = ring
         self._flows = flows
+        self._holders = Holders()
+        self._views = Views(ring.message, flows)
         self._waker = waker
         self._clock = clock
         self._groups: dict[Hashable, Group] = {}
@@ -236,8 +272,10 @@ class Followers:
         key = (key, until_ns)
         group = self._groups.get(key)
         if group is None:
-            cursor = Cursor(self._ring, selection, position, self._flows, until_ns=until_ns)
-            group = self._groups[key] = Group(cursor)
+            cursor = Cursor(
+                self._ring, selection, position, self._flows, until_ns=until_ns, views=self._views
+            )
+            group = self._groups[key] = Group(cursor, self._holders)
             self._keys[group] = key
         group.members += 1
         return Member(self, group)
@@ -248,6 +286,7 @@ class Followers:
         if not group.members:
             del self._groups[self._keys.pop(group)]
             self._waiting.discard(group)
+            self._holders.leave(group)
         if not self._groups and self._task is not None:
             self._task.cancel()
             self._task = None
@@ -289,8 +328,8 @@ class Followers:
             await self._somebody.wait()
             await self._waker.wait(self._news)
             began = self._clock()
-            took_s = await self._round(began)
-            pause_max_s = min(PAUSE_MAX_S, self._fills_s())
+            took_s, through = await self._round(began)
+            pause_max_s = min(PAUSE_MAX_S, self._fills_s()) if through else 0.0
             pause_s = max(min(PAUSE_FACTOR * took_s, pause_max_s), PAUSE_FACTOR_MIN * took_s)
             await asyncio.sleep(pause_s)
 
@@ -299,29 +338,41 @@ class Followers:
         (before, then_s), now_s = self._seen, time.perf_counter()
         self._seen = self._ring.next, now_s
         written = max(1, self._ring.next - before)
-        return PAUSE_RING_SHARE * self._ring.capacity * (now_s - then_s) / written
+        # What came after a long silence came just now: as fast as this, for all that is known.
+        within_s = min(now_s - then_s, _BURST_S)
+        return PAUSE_RING_SHARE * self._ring.capacity * within_s / written
 
     def _news(self) -> bool:
         end = self._ring.next
         return any(group.waiting and group.position < end for group in self._waiting)
 
-    async def _round(self, began: float) -> float:
-        """Look at what is new for every group; returns the time that took, in seconds."""
-        took_s = 0.0
+    async def _round(self, began: float) -> tuple[float, bool]:
+        """Look at what is new for every group, for each no longer than a turn.
+
+        A filter that takes long so makes no other wait for more than that.
+
+        Returns:
+            The time that took, in seconds, and whether all groups got through.
+        """
+        took_s, through, now = 0.0, True, began
         end = self._ring.next
         for group in list(self._waiting):
             if not group.waiting:
                 self._waiting.discard(group)
                 continue
+            turn = now
             try:
-                while group.waiting and group.position < end:
+                while group.waiting and group.position < end and now - turn <= _TURN_S:
                     group.advance(end)
+                    now = self._clock()
             except Exception as error:  # noqa: BLE001 - theirs, whatever it is: it ends their streams
                 group.fail(error)
-            if (now := self._clock()) - began > _TURN_S:
+            through &= not group.waiting or group.position >= end
+            if now - began > _TURN_S:
                 took_s += now - began
                 await asyncio.sleep(0)
-                began = self._clock()
+                began = now = self._clock()
+        self._views.forget()
         if not self._waiting:
             self._somebody.clear()
-        return took_s + self._clock() - began
+        return took_s + self._clock() - began, through

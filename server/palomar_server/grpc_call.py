@@ -224,6 +224,8 @@ class GrpcCall:
             self._connection.flush()
 
     def _give_back(self, size: int) -> None:
+        # What came in front of something that cannot be read was given back together with that.
+        size = min(size, self._held_bytes)
         self._held_bytes -= size
         self._connection.consumed(self._stream_id, size)
 

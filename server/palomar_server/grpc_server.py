@@ -23,7 +23,7 @@ from palomar_server.grpc_connection import ConnectionLimits, GrpcConnection
 from palomar_server.grpc_router import GrpcRouter
 from palomar_server.health_service import HealthService
 from palomar_server.reflection_service import ReflectionService
-from palomar_server.unix_socket import SocketLock, UnixListener
+from palomar_server.unix_socket import BACKLOG, SocketLock, UnixListener
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,6 @@ log = structlog.get_logger(__name__)
 
 _CUT_S = 1.0
 """How long clients may take, after the grace, to read that it is over."""
-_BACKLOG = 128
 _DEAD_AFTER = {
     socket.TCP_KEEPIDLE: 60,
     socket.TCP_KEEPINTVL: 15,
@@ -133,7 +132,12 @@ class GrpcServer:
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
         self._listener = UnixListener(self._socket, self._socket_mode, self._lock)
-        server = await loop.create_unix_server(self._connection, sock=self._listener.socket)
+        server = await loop.create_unix_server(
+            # Without it asyncio would set its own, of 100.
+            self._connection,
+            sock=self._listener.socket,
+            backlog=BACKLOG,
+        )
         self._servers.append(server)
         if self._listen:
             host, _, port = self._listen.rpartition(":")
@@ -144,7 +148,7 @@ class GrpcServer:
                     host.strip("[]"),
                     int(port),
                     reuse_port=False,
-                    backlog=_BACKLOG,
+                    backlog=BACKLOG,
                 )
             except OSError as error:
                 reason = error.strerror or str(error)
@@ -208,17 +212,22 @@ class GrpcServer:
         """See `grpc_connection.Owner`."""
         if not self._servers:
             return False  # it came while the server stopped
-        who = connection.peer.who
-        of_peer = sum(other.peer.who == who for other in self._connections)
-        if (
-            len(self._connections) >= self._connections_max
-            or of_peer >= self._connections_per_peer_max
-        ):
+        if setting := self._full_for(connection):
             self.refused += 1
-            self._notice("a client was turned away", connection, refused=self.refused)
+            self._notice(
+                "a client was turned away", connection, setting=setting, refused=self.refused
+            )
             return False
         self._connections.add(connection)
         return True
+
+    def _full_for(self, connection: GrpcConnection) -> str | None:
+        """The setting that leaves no room for one more client, if there is one."""
+        if len(self._connections) >= self._connections_max:
+            return "clients_max"
+        who = connection.peer.who
+        of_peer = sum(other.peer.who == who for other in self._connections)
+        return "clients_max_per_peer" if of_peer >= self._connections_per_peer_max else None
 
     def closed(self, connection: GrpcConnection, violation: str | None) -> None:
         """Likewise."""

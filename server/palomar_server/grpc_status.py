@@ -9,6 +9,7 @@ from hpack import NeverIndexedHeaderTuple
 
 from palomar_server.errors import (
     Exhausted,
+    HookFailed,
     InvalidRequest,
     NotFound,
     OutOfRange,
@@ -49,6 +50,7 @@ _STATUS: dict[type[RequestError], Status] = {
     TooLate: Status.DEADLINE_EXCEEDED,
     Exhausted: Status.RESOURCE_EXHAUSTED,
     Stopping: Status.UNAVAILABLE,
+    HookFailed: Status.INTERNAL,
 }
 
 

@@ -121,7 +121,11 @@ class MetricsServer:
             return _response(HTTPStatus.NOT_FOUND, b"metrics are at /metrics\n")
         if method != "GET":
             return _response(HTTPStatus.METHOD_NOT_ALLOWED, extra="Allow: GET\r\n")
-        encode, content_type = choose_encoder(_header(lines, "accept"))
+        try:
+            # It takes some headers for others than they are, and fails.
+            encode, content_type = choose_encoder(_header(lines, "accept"))
+        except Exception:  # noqa: BLE001 - whatever it is: this is what everybody understands
+            encode, content_type = choose_encoder("")
         try:
             async with self._making:
                 text = await asyncio.to_thread(encode, self._registry)

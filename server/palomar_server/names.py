@@ -46,6 +46,11 @@ class Names:
         return self._dns.refused + self._services.refused
 
     @property
+    def names(self) -> int:
+        """How many pairs of an endpoint and an address have DNS names."""
+        return len(self._dns)
+
+    @property
     def services(self) -> int:
         """How many services are known."""
         return len(self._services)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from palomar_proto.flow import flow_pb2
@@ -23,7 +24,7 @@ from palomar_server.flow_rate import flows_rate
 from palomar_server.followers import Followers
 from palomar_server.hooks import FlowStream, Hooks
 from palomar_server.peer import OWN
-from palomar_server.reading import Reading, Wanted
+from palomar_server.reading import Reading, Wanted, check_start
 from palomar_server.response_lists import response_lists
 from palomar_server.selection import FlowSelection, KindSelection
 from palomar_server.streams import Streams
@@ -128,7 +129,8 @@ class Observer:
         # Before anything that costs time.
         with self.streams.admitted(peer):
             request = self._hooks.get_flows.run(request, peer)
-            wanted = Wanted.of(request, position)
+            # What is wrong is told in Hubble's order: filters come before times and mask.
+            check_start(request)
             matching = CompiledFilter(
                 request.whitelist,
                 request.blacklist,
@@ -137,6 +139,7 @@ class Observer:
                 limits=self._filter_limits,
                 build=self._hooks.build_filter.run if len(self._hooks.build_filter) else None,
             )
+            wanted = Wanted.of(request, position)
             encoder = self._encoder.responses(_valid_mask(request))
             reading = Reading(
                 self._ring,
@@ -263,16 +266,23 @@ def _valid_mask(request: observer_pb2.GetFlowsRequest) -> FieldMask | None:
     """The request's field mask; clients of Hubble before 1.17 have it in `experimental`.
 
     Raises:
-        InvalidRequest: it has a path that a flow lacks.
+        InvalidRequest: it has a path that a flow lacks, or cannot be read.
     """
-    mask = request.field_mask if request.HasField("field_mask") else None
+    mask = request.field_mask if request.field_mask.paths else None
     if mask is None and request.HasField("experimental"):
         for unknown in UnknownFieldSet(request.experimental):  # type: ignore[attr-defined]  # the stubs lack what makes it a sequence
             if (unknown.field_number, unknown.wire_type) == _FIELD_MASK_BEFORE:
-                mask = FieldMask.FromString(unknown.data)
+                mask = _mask_of(unknown.data)
     if mask is not None and not mask.IsValidForDescriptor(flow_pb2.Flow.DESCRIPTOR):
         raise InvalidRequest("field_mask", list(mask.paths), "has a path that Flow lacks")
     return mask
+
+
+def _mask_of(content: bytes) -> FieldMask:
+    try:
+        return FieldMask.FromString(content)
+    except DecodeError as error:
+        raise InvalidRequest("experimental.field_mask", content, "cannot be read") from error
 
 
 _FIELD_MASK_BEFORE = (1, 2)

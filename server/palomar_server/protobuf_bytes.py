@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -20,6 +21,7 @@ VARINT_BYTES = len(_SHIFTS)
 """Of numbers that are written at a fixed length: up to 35 bits."""
 
 
+@lru_cache(maxsize=65_536)
 def varint(number: int) -> bytes:
     """Encode an unsigned number as protobuf's base-128 varint."""
     out = bytearray()

@@ -37,7 +37,7 @@ _ENDS: dict[int, End] = {
 class Explainer(Protocol):
     """Tells why a packet was dropped; `explain.explainer` has one."""
 
-    def explain(
+    async def explain(
         self, request: explanation_pb2.ExplainRequest, peer: Peer
     ) -> explanation_pb2.ExplainResponse:
         """Serve Explain."""
@@ -149,7 +149,7 @@ class Queries:
             RequestError: the request cannot be served.
         """
         with self._one_more():
-            return self._explainer.explain(request, peer)
+            return await self._explainer.explain(request, peer)
 
     @contextmanager
     def _one_more(self) -> Iterator[None]:

@@ -82,8 +82,7 @@ class Wanted:
         Raises:
             InvalidRequest: a value breaks its field's rule.
         """
-        if request.first and request.follow:
-            raise InvalidRequest("first", "true", "cannot be specified with follow")
+        check_start(request)
         return cls(
             request.number,
             request.first,
@@ -92,6 +91,18 @@ class Wanted:
             _time_ns("until", request.until) if request.HasField("until") else None,
             position,
         )
+
+
+def check_start(request: EventsRequest) -> None:
+    """Refuse a request that starts at the oldest event and follows.
+
+    Part of `Wanted.of`, for those who check other parts of the request in between, as Hubble does.
+
+    Raises:
+        InvalidRequest: it does both.
+    """
+    if request.first and request.follow:
+        raise InvalidRequest("first", "true", "cannot be specified with follow")
 
 
 def _time_ns(field_name: str, stamp: Timestamp) -> int:
@@ -262,7 +273,7 @@ class Reading:
         while (
             len(found.rows) < FEW_ROWS
             and cursor.position < end
-            and not cursor.ended
+            and not (cursor.ended or found.is_full)
             and time.perf_counter() < until_s
         ):
             found = found.joined(cursor.read(end))

@@ -46,6 +46,9 @@ class Flag(enum.IntFlag):
     XLATED = 64
     """The source address was translated: `source_…` is that before, `source_xlated_…` the one in
     the packet."""
+    MTU = 128
+    """The summary tells `icmp_mtu`. Only events of palomar's own programs have this bit: the text
+    of Cilium's is Hubble's."""
 
 
 class Protocol(enum.IntEnum):

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 _PATH_BYTES_MAX = 107
 """sun_path of unix(7), without its terminating zero."""
-_BACKLOG = 128
-"""Clients that may connect at one moment; the next one is turned away, and has to try again."""
+BACKLOG = 1024
+"""Clients that may connect at one moment; the next one is turned away, and has to try again. All of
+a busy node's do so when palomard was restarted."""
 
 
 class SocketInUseError(OSError):
@@ -93,7 +94,7 @@ class UnixListener:
             self.socket.bind(os.fspath(path))
             self._bound = True
             path.chmod(mode)
-            self.socket.listen(_BACKLOG)
+            self.socket.listen(BACKLOG)
         except OSError as error:
             self.close()
             if error.strerror is None:

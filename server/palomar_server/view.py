@@ -15,11 +15,16 @@ from palomar_proto.flow import flow_pb2
 from palomar_server.table import Kind, take
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from numpy.typing import NDArray
 
     from palomar_server.table import Mask, Rows
+
+
+FLOWS_SHARED_MAX = 256
+"""Flows that a view may hold between two looks: some 500 KiB."""
 
 
 class FlowSource(Protocol):
@@ -52,9 +57,11 @@ class View:
         "_flows",
         "_kept",
         "_messages",
+        "_only_flows",
         "_rows",
         "_taken",
         "_told",
+        "_where",
         "first",
         "in_ring",
     )
@@ -78,6 +85,8 @@ class View:
         self._flows = flows
         self._kept: dict[int, flow_pb2.Flow] = {}
         self._told: dict[int, flow_pb2.Flow] = {}
+        self._only_flows: bool | None = None
+        self._where: dict[Callable[[View], Mask], tuple[NDArray[np.intp], View]] = {}
 
     def __len__(self) -> int:
         return len(self._rows) if self._chosen is None else len(self._chosen)
@@ -90,6 +99,13 @@ class View:
         if self._taken is None:
             self._taken = take(self._rows, self._chosen)
         return self._taken
+
+    @property
+    def only_flows(self) -> bool:
+        """Whether there are neither losses nor other events, which is so nearly always."""
+        if self._only_flows is None:
+            self._only_flows = not np.count_nonzero(self.column("kind"))
+        return self._only_flows
 
     def column(self, name: str) -> NDArray[Any]:
         """One column, shape (n,): cheaper than out of `rows` where they are some of many."""
@@ -163,6 +179,19 @@ class View:
             # it, and who reads the ring throws such rows away.
             return flow_pb2.Flow()
 
+    def where(self, predicate: Callable[[View], Mask]) -> tuple[NDArray[np.intp], View]:
+        """The rows that pass a predicate, by index and as a view, for all who ask for equal ones.
+
+        Args:
+            predicate: one that always gives the same for the same rows; not the rows of a batch
+                that hooks may change.
+        """
+        known = self._where.get(predicate)
+        if known is None:
+            which = predicate(self).nonzero()[0]
+            known = self._where[predicate] = which, self.take(which)
+        return known
+
     def take(self, which: NDArray[np.intp] | Mask) -> View:
         """A view of some of the rows, by index or mask; flows that were built are shared."""
         some = View(self._rows, self.first, self._messages, self._flows, in_ring=self.in_ring)
@@ -171,4 +200,39 @@ class View:
         else:
             some._chosen = np.arange(len(self._rows))[which]
         some._kept, some._told = self._kept, self._told
+        some._only_flows = self._only_flows or None
         return some
+
+
+class Views:
+    """Gives views of the ring, the same one to all who look at the same rows one after the other.
+
+    What one has found out of the rows by `View.where` the next need not.
+
+    Args:
+        messages: gives messages by sequence.
+        flows: builds protobuf flows.
+    """
+
+    def __init__(self, messages: MessageSource, flows: FlowSource) -> None:
+        self._messages = messages
+        self._flows = flows
+        self._last: View | None = None
+
+    def of(self, first: int, rows: Rows) -> View:
+        """A view of rows of the ring.
+
+        Args:
+            first: the sequence of the first row: with their number it tells them from all others.
+            rows: the ring's memory.
+        """
+        last = self._last
+        known = last is not None and last.first == first and len(last) == len(rows)
+        if last is None or not known or last.flows_built > FLOWS_SHARED_MAX:
+            last = self._last = View(rows, first, self._messages, self._flows)
+        return last
+
+    def forget(self) -> None:
+        """Let go of what the last view holds, if that is much: nobody may look for a long time."""
+        if self._last is not None and self._last.flows_built > FLOWS_SHARED_MAX:
+            self._last = None

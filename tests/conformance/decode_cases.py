@@ -74,11 +74,11 @@ def options_of(options: dict[str, Any]) -> DecodeOptions:
         redact=None
         if redact is None
         else Redaction(
-            http_query=redact["http_query"],
-            http_user_info=redact["http_user_info"],
-            kafka_api_key=redact["kafka_api_key"],
-            allow_headers=frozenset(name.lower() for name in redact["allow_headers"] or ()),
-            deny_headers=frozenset(name.lower() for name in redact["deny_headers"] or ()),
+            http_query=redact.get("http_query", False),
+            http_user_info=redact.get("http_user_info", False),
+            kafka_api_key=redact.get("kafka_api_key", False),
+            allow_headers=frozenset(map(str.lower, redact.get("allow_headers") or ())),
+            deny_headers=frozenset(map(str.lower, redact.get("deny_headers") or ())),
         ),
     )
 
@@ -116,7 +116,7 @@ def _lost(case: Case, core: Core) -> dict[str, Any]:
     notice = lost_event(
         lost["source"],
         lost["num_events_lost"],
-        cpu=lost["cpu"],
+        cpu=lost.get("cpu"),
         first_ns=_time_ns(lost.get("first")),
         last_ns=_time_ns(lost.get("last")),
     )

@@ -62,7 +62,7 @@ def prepare(folder: Path) -> Run:
 def run(case: Case, events: _Events) -> Comparison:
     """Run one case both ways."""
     whitelist, blacklist = (
-        [json_format.ParseDict(one, flow_pb2.FlowFilter()) for one in case[name]]
+        [json_format.ParseDict(one, flow_pb2.FlowFilter()) for one in case.get(name) or ()]
         for name in ("whitelist", "blacklist")
     )
     rows = events.rows([*whitelist, *blacklist])

@@ -2,14 +2,14 @@
 
 Hubble's newest event cannot be read until the next one is written. Palomar's can, so it gets each
 event when the case writes the next: what a request sees is then the same. What remains of that and
-of other defects that palomar does not copy is taken out of the expected responses, by the names in
-`Defect`; for each there has to be a rule in docs/deliberate-differences.yaml.
+of other defects that palomar does not copy is undone in the expected responses: see `Defect`. For
+each there has to be a rule in docs/deliberate-differences.yaml.
 """
 
 from __future__ import annotations
 
 import asyncio
-import enum
+import math
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,14 @@ from palomar_server.testing import FakeClock
 from palomar_server.waker import Waker
 from tests.conformance.corpus import Case, Comparison, Run
 from tests.conformance.flow_rows import FlowRows, to_rows
+from tests.conformance.getflows_defects import (
+    Defect,
+    followed,
+    is_short_ring_follower,
+    undo_endless,
+    undo_full_ring_notice,
+    undo_masked_responses,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -52,29 +60,28 @@ _STREAMS: dict[str, tuple[Any, Any]] = {
     "GetAgentEvents": (observer_pb2.GetAgentEventsRequest, observer_pb2.GetAgentEventsResponse),
     "GetDebugEvents": (observer_pb2.GetDebugEventsRequest, observer_pb2.GetDebugEventsResponse),
 }
+_WANTED: dict[str, Any] = {
+    "GetFlows": flow_pb2.Flow,
+    "GetAgentEvents": flow_pb2.AgentEvent,
+    "GetDebugEvents": flow_pb2.DebugEvent,
+}
 _NODE_NAME = "node-1"
 """Without a cluster, as that of the cases."""
-_NOTICE_SOURCE = "HUBBLE_RING_BUFFER"
-_RATE_DIGITS = 9
+_RATE_TOLERANCE = 1e-9
 _ARRIVAL_S = 5.0
 """How long responses that are expected may take."""
 _QUIET_S = 0.02
 """How long to wait for any that are not."""
+_APART_S = 0.001
+"""How long after each other later events come, so that a follower of a small ring gets them all."""
+_LONG_AGO = "1970-01-02T00:00:00Z"
+"""The time where a case tells none: before all of its events, so that no `until` is over yet."""
 _ERRORS: dict[str, type[RequestError]] = {
     "InvalidArgument": InvalidRequest,
     "Unimplemented": Unsupported,
     # Go's way to say that it was not thought about: filters, masks and times.
     "Unknown": InvalidRequest,
 }
-
-
-class Defect(enum.StrEnum):
-    """What Hubble does in a case and palomar does not; the names that rules have as `defect`."""
-
-    ENDLESS = "losses without end"
-    FULL_RING_NOTICE = "notice at the start of a full ring"
-    SHORT_RING_FOLLOWER = "follower of a ring with fewer than two events"
-    MASKED_RESPONSE = "time and node name of the response masked"
 
 
 @dataclass(slots=True)
@@ -137,9 +144,7 @@ async def _run(case: Case) -> Comparison:
     for row, event in zip(found.rows, events, strict=True):
         row["time_ns"] = _time_ns(event["time"])
     ring, waker = Ring(case["capacity"]), Waker(asyncio.get_running_loop())
-    clock = FakeClock(
-        _time_ns(case.get("at", events[0]["time"] if events else "2024-03-05T10:00:00Z"))
-    )
+    clock = FakeClock(_time_ns(case.get("at", _LONG_AGO)))
     namespaces = SeenNamespaces(found.surroundings.endpoints, clock_ns=clock)
     observer = Observer(
         ring, found.encoder, found.surroundings, waker, namespaces=namespaces, clock_ns=clock
@@ -162,10 +167,13 @@ async def _run(case: Case) -> Comparison:
         case "flows_rate":
             node.write(0, written - 1)
             rate = flows_rate(ring, clock())
-            return Comparison(
-                f"{float(case['flows_rate']):.{_RATE_DIGITS}f}", f"{rate:.{_RATE_DIGITS}f}"
-            )
+            return _compared_rate(float(case["flows_rate"]), rate)
     return await _run_stream(node)
+
+
+def _compared_rate(expected: float, actual: float) -> Comparison:
+    close = math.isclose(expected, actual, rel_tol=0, abs_tol=_RATE_TOLERANCE)
+    return Comparison(str(expected), str(expected if close else actual))
 
 
 def _refusal(observer: Observer) -> str:
@@ -189,7 +197,7 @@ async def _run_stream(node: Node) -> Comparison:
     written = max(0, len(case["events"]) - 1)
     node.write(0, written)
     expected: dict[str, Any] = {
-        "responses": [] if case.get("upstream_endless") else _expected(node, response_type),
+        "responses": _expected(node, response_type),
         "error": None if case["error"] is None else _ERRORS[case["error"]["code"]].__name__,
         "field": _field_of(case["error"]),
     }
@@ -208,10 +216,10 @@ async def _run_stream(node: Node) -> Comparison:
     }
     if request.follow and case["error"] is None:
         expected["before later"] = case.get("responses_before_later", len(case["responses"]))
-        expected["ended"] = case["ended_by_server"]
+        expected["ended"] = case.get("ended_by_server", False)
         actual["before later"] = client.before_later
         actual["ended"] = client.ended
-    return _without_defects(case, expected, actual)
+    return _without_defects(node, request, expected, actual)
 
 
 async def _follow(node: Node, client: _Client, written: int, expected: dict[str, Any]) -> None:
@@ -221,7 +229,9 @@ async def _follow(node: Node, client: _Client, written: int, expected: dict[str,
     await client.quiet(before)
     client.before_later = len(client.responses)
     if later := len(case.get("later_events", ())):
-        node.write(written, len(case["events"]) + later - 1)
+        for index in range(written, len(case["events"]) + later - 1):
+            node.write(index, index + 1)
+            await asyncio.sleep(_APART_S)
         await client.quiet(len(expected["responses"]))
 
 
@@ -268,45 +278,43 @@ class _Client:
         await self._stream.aclose()
 
 
-def _without_defects(case: Case, expected: dict[str, Any], actual: dict[str, Any]) -> Comparison:
-    """Take what palomar does not copy of Hubble out of the comparison, and say what that was."""
-    defects: list[str] = []
-    if case.get("upstream_endless"):
-        defects.append(Defect.ENDLESS)
-    responses = expected["responses"]
-    if expected != actual and responses and _is_notice(responses[0]) and _looks_back(case):
-        responses = expected["responses"] = responses[1:]
-        if "before later" in expected:
-            expected["before later"] -= 1
-        defects.append(Defect.FULL_RING_NOTICE)
-    if case["request"].get("follow") and len(case["events"]) <= 1 and not responses:
-        expected = actual if actual["error"] is None else expected
+def _without_defects(
+    node: Node, request: Any, expected: dict[str, Any], actual: dict[str, Any]
+) -> Comparison:
+    """Undo the defects of Hubble in what is expected, and say which there were."""
+    case = node.case
+    defects = undo_endless(case, expected)
+    if defects and "before later" in expected:
+        expected["before later"] = 0
+    if expected != actual:
+        defects += undo_full_ring_notice(case, expected)
+    if expected != actual and is_short_ring_follower(case, expected):
+        _, response_type = _STREAMS[case["rpc"]]
+        written = node.events[:-1]
+        got, ended = followed(
+            [_event(one) for one in written],
+            [_time_ns(one["time"]) for one in written],
+            _WANTED[case["rpc"]],
+            request,
+        )
+        told = [_response(node.events[index], event, response_type) for index, event in got]
+        expected |= {"responses": told, "ended": ended}
         defects.append(Defect.SHORT_RING_FOLLOWER)
-    if any("response" in one for one in case.get("responses", ())):
-        masked = [_fill_in(*both) for both in zip(responses, actual["responses"], strict=False)]
-        if any(masked):
-            defects.append(Defect.MASKED_RESPONSE)
+    flows = [one["flow"] for one in node.events if "flow" in one]
+    origins = {(one.get("time", ""), one.get("node_name", "")) for one in flows}
+    defects += undo_masked_responses(case, expected, actual, origins)
     return Comparison(expected, actual, tuple(defects))
 
 
-def _is_notice(response: dict[str, Any]) -> bool:
-    notice = response.get("lost_events", {})
-    return (notice.get("source"), notice.get("num_events_lost")) == (_NOTICE_SOURCE, "1")
-
-
-def _looks_back(case: Case) -> bool:
-    """Whether Hubble walks back over a ring that has been full, and may come to its start."""
-    from_start = case["request"].get("first") and "since" not in case["request"]
-    overwritten: bool = len(case["events"]) > case["capacity"]
-    return overwritten and not from_start
-
-
-def _fill_in(expected: dict[str, Any], actual: dict[str, Any]) -> bool:
-    """Let the response's own time and node, where the mask hid them, be those that are there."""
-    hidden = {"time", "node_name"} & actual.keys() - expected.keys()
-    for name in hidden:
-        expected[name] = actual[name]
-    return bool(hidden)
+def _response(content: dict[str, Any], event: Message, response_type: Any) -> dict[str, Any]:
+    """The response with an event of the case, or what a mask leaves of it."""
+    response = json_format.ParseDict(content, response_type())
+    (name,) = content.keys() & _EVENTS.keys()
+    getattr(response, name).CopyFrom(event)
+    told = _told(response)
+    if name == "flow":
+        told["node_name"] = content["flow"].get("node_name", "")
+    return told
 
 
 def _expected(node: Node, response_type: Any) -> list[dict[str, Any]]:
@@ -352,14 +360,20 @@ def _request(content: dict[str, Any], request_type: Any) -> Any:
     mask_before = content.pop("experimental", {}).get("field_mask")
     request = json_format.ParseDict(content, request_type())
     for name, stamp in stamps.items():
-        getattr(request, name).CopyFrom(Timestamp(**stamp))
+        numbers = {part: int(number) for part, number in stamp.items()}
+        getattr(request, name).CopyFrom(Timestamp(**numbers))
     if mask is not None:
-        request.field_mask.CopyFrom(FieldMask(**mask))
+        request.field_mask.CopyFrom(_mask(mask))
     if mask_before is not None:
-        request.experimental.MergeFromString(
-            wire_field(1, FieldMask(**mask_before).SerializeToString())
-        )
+        request.experimental.MergeFromString(wire_field(1, _mask(mask_before).SerializeToString()))
     return request
+
+
+def _mask(content: dict[str, list[str]] | str) -> FieldMask:
+    """A mask as cases write it, or as JSON has it."""
+    if isinstance(content, str):
+        return json_format.ParseDict(content, FieldMask())  # type: ignore[arg-type]  # a text is its JSON
+    return FieldMask(paths=content.get("paths", ()))
 
 
 def _is_raw(stamp: object) -> bool:
@@ -370,10 +384,9 @@ def _field_of(error: dict[str, str] | None) -> str:
     """What of the request Hubble's message is about."""
     if error is None:
         return "none"
+    starts = {"invalid fieldmask": "field_mask", "proto:": "time", "first cannot": "first"}
     message = error["message"]
-    if "fieldmask" in message:
-        return "field_mask"
-    return "time" if "timestamp" in message else "first" if "first" in message else "filter"
+    return next((field for start, field in starts.items() if message.startswith(start)), "filter")
 
 
 def _field_of_refusal(error: RequestError | None) -> str:

@@ -75,7 +75,7 @@ POOLS: dict[str, Sequence[int]] = {
     ),
     "event_subtype": (0, 1, 2, 3, 4, 133),
     "verdict": (*range(9), 200),
-    "flags": range(128),
+    "flags": range(256),
     "ip_version": range(3),
     "protocol": (0, 47, *Protocol),
     "direction": range(3),

@@ -7,8 +7,10 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import grpc
 import pytest
 
+from palomar_proto.observer import observer_pb2, observer_pb2_grpc
 from palomar_server import cli
 from palomar_server.samples import DEMO
 
@@ -130,6 +132,33 @@ def test_log_can_be_json(tmp_path: Path) -> None:
     assert process.returncode == 0
     assert line["level"] == "info"
     assert line["event"]
+
+
+def test_log_has_no_headers_even_at_its_most_talkative(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "palomar_server", "--replay", str(DEMO)),
+            *("--socket", str(path), "--log-level", "debug"),
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    try:
+        while "serving" not in process.stderr.readline():
+            pass
+        with grpc.insecure_channel(f"unix:{path}") as channel:
+            observer_pb2_grpc.ObserverStub(channel).ServerStatus(
+                observer_pb2.ServerStatusRequest(),
+                metadata=(("authorization", "Basic aGVyb246c2VjcmV0"),),
+                timeout=20,
+            )
+    finally:
+        process.terminate()
+        _, rest = process.communicate(timeout=20)
+    assert "stopped" in rest
+    assert "aGVyb246c2VjcmV0" not in rest
 
 
 def test_check_says_what_there_is_and_ends_with_a_verdict() -> None:

@@ -40,6 +40,9 @@ class Selected:
         mask: Mask = self.mask(view) & (view.rows["kind"] != Kind.LOST)
         return mask
 
+    def surely_none(self, view: View) -> bool:
+        return False
+
     def mask(self, view: View) -> Mask:
         self._before()
         rows = view.rows
@@ -138,9 +141,10 @@ def test_rewinding_stops_behind_a_notice_of_a_lapped_reader() -> None:
     lapped = flow_pb2.LostEvent(source=flow_pb2.HUBBLE_RING_BUFFER)
     for message in (lapped.SerializeToString(), lost_message()):
         ring.append(np.concatenate((flow_rows(2), lost_row())), [message])
-    cursor = Cursor(ring, Selected(), ring.next, FLOWS)
-    cursor.rewind(5)
-    assert cursor.position == 3
+    for events in (0, 5, 100):
+        cursor = Cursor(ring, Selected(), ring.next, FLOWS)
+        cursor.rewind(events)
+        assert cursor.position == 3
 
 
 def test_loss_notices_are_selected_whatever_the_time() -> None:
@@ -310,3 +314,28 @@ def test_sparse_flows_are_found_far_back(flows: int) -> None:
     cursor.rewind(flows)
     assert cursor.position == 80_000 - flows * 20_000
     assert read_all(cursor, ring) == ([80_000 - back * 20_000 for back in range(flows, 0, -1)], 0)
+
+
+class Surely(Selected):
+    """Says at a glance that nothing is selected."""
+
+    def surely_none(self, view: View) -> bool:
+        self._before()
+        return True
+
+
+def test_what_a_glance_rules_out_is_passed() -> None:
+    ring = ring_of(10)
+    cursor = Cursor(ring, Surely(), 2, Core().encoder)
+    assert cursor.passes(ring.next)
+    assert cursor.position == 10
+    assert not Cursor(ring, Selected(), 2, Core().encoder).passes(ring.next)
+
+
+def test_a_loss_is_not_passed() -> None:
+    ring = ring_of(10)
+    cursor = Cursor(ring, Surely(before=lambda: ring.append(flow_rows(15))), 2, Core().encoder)
+    assert not cursor.passes(10)
+    assert cursor.position == 2
+    lapped = Cursor(ring, Surely(), 2, Core().encoder)
+    assert not lapped.passes(10)

@@ -15,7 +15,7 @@ from palomar_proto.flow import flow_pb2
 from palomar_proto.observer import observer_pb2
 from palomar_proto.palomar.v1 import flow_batches_pb2
 from palomar_server import encode, flow_parts
-from palomar_server.encode import FlowEncoder, ResponseEncoder
+from palomar_server.encode import MASKS_KEPT_MAX, FlowEncoder, ResponseEncoder
 from palomar_server.endpoints import EndpointTable
 from palomar_server.flow_mask import FlowMask
 from palomar_server.table import FLOW, REPEATING_OFFSET, Protocol
@@ -159,7 +159,7 @@ def builds(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
             built.update(part.fields)
             part.build(flow, fields, surroundings)
 
-        return replace(part, build=build)
+        return replace(part, build=build, write=None)
 
     # Parts that are the same object everywhere stay so.
     for name in ("_SOURCE", "_DESTINATION", "_NETWORK", "_HEADER", "_MANNER"):
@@ -295,3 +295,16 @@ def test_the_source_says_which_node_its_payloads_are_from(core: Core) -> None:
     [response] = responses_of(encoder, rows)
     assert (response.node_name, response.flow.node_name) == ("other/node", "other/node")
     assert before != "other/node"
+
+
+def test_only_for_few_masks_anything_is_kept() -> None:
+    encoder = Core().encoder
+    names = [field.name for field in flow_pb2.Flow.DESCRIPTOR.fields]
+    kept = [encoder.responses(FieldMask(paths=[name])) for name in names[:MASKS_KEPT_MAX]]
+    rows = flow_rows(3, source_port=[1, 2, 3])
+    last = encoder.responses(FieldMask(paths=["source", "l4"]))
+    for _ in range(2):
+        found = responses_of(last, rows)
+        assert [one.flow.l4.TCP.source_port for one in found] == [1, 2, 3]
+    assert not any(last._pieces.values())
+    assert len(kept) == MASKS_KEPT_MAX

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from palomar_proto.flow import flow_pb2
 from palomar_proto.observer import observer_pb2
 from palomar_proto.palomar.v1.flow_batches_pb2 import BatchOptions, FlowBatch
+from palomar_server import cursor
 from palomar_server.errors import Exhausted, InvalidRequest, RequestError, Stopping
 from palomar_server.flow_batches import BatchLimits, FlowBatches
 from palomar_server.observer import Observer
@@ -443,6 +444,24 @@ async def test_a_full_batch_is_not_held_back() -> None:
         await asyncio.sleep(0.05)
         node.write(3)
         assert ports(await task) == [0, 1, 2]
+
+
+async def test_a_batch_that_fills_takes_no_more_messages_than_it_has_room_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cursor, "TAKE_MESSAGES_MAX_BYTES", 2_000)
+    node = Node()
+    message = flow_pb2.Flow(Summary="x" * 1_000).SerializeToString()
+    node.ring.append(flow_rows(10, message=1), [message])
+    options = BatchOptions(delay_max=Duration(seconds=1), bytes_max=3_000)
+    async with aclosing(node.batches(options=options)) as stream:
+        first = FlowBatch.FromString((await anext(stream))[0])
+        assert len(first.responses) == 2
+        node.write(15)
+        found = [FlowBatch.FromString(one) async for lists in stream for one in lists]
+    # The rest was not held meanwhile.
+    assert sum(len(one.responses) for one in found) == 2
+    assert lost(found[1]) == [(RING, 6)]
 
 
 async def test_the_server_bounds_the_delay() -> None:

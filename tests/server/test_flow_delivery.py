@@ -66,3 +66,19 @@ async def test_a_loss_comes_before_the_rows() -> None:
     assert first.lost_events.source == flow_pb2.HUBBLE_RING_BUFFER
     assert first.time.ToNanoseconds() == 2
     assert [one.flow.l4.TCP.destination_port for one in others] == [1, 2]
+
+
+class Writer:
+    """Changes what it is not to change."""
+
+    def on_flow_delivery(self, batch: DeliveryBatch) -> None:
+        batch.rows["destination_port"] = 7
+
+
+async def test_a_hook_cannot_change_what_other_streams_get() -> None:
+    core, hooks = Core(), Hooks()
+    hooks.register(Writer(), "writer")
+    core.ring.append(flow_rows(2, destination_port=[1, 2]))
+    lists = observer_of(core, hooks).get_flows(observer_pb2.GetFlowsRequest())
+    assert [one async for responses in lists for one in ports(responses)] == [1, 2]
+    assert hooks.errors() == {"writer": 1}

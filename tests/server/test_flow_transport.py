@@ -69,8 +69,17 @@ def test_a_socket_event_has_ports_and_no_more(protocol: int, flags: int, summary
         ({"flags": 0}, ""),
         ({"protocol": 47}, "IPv4"),
         (
-            {"protocol": Protocol.ICMPV6, "icmp_type": 2, "icmp_mtu": 1_400},
+            {
+                "flags": Flag.IP | Flag.L4 | Flag.MTU,
+                "protocol": Protocol.ICMPV6,
+                "icmp_type": 2,
+                "icmp_mtu": 1_400,
+            },
             "ICMPv6 PacketTooBig, MTU 1400",
+        ),
+        (
+            {"protocol": Protocol.ICMPV6, "icmp_type": 2, "icmp_mtu": 1_400},
+            "ICMPv6 PacketTooBig",
         ),
         ({"tcp_flags": 0x112}, "TCP Flags: SYN, ACK, NS"),
     ],

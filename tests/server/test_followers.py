@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from palomar_server import cursor
-from palomar_server.followers import SHARED_SLICES_MAX, Followers
+from palomar_server.cursor import Cursor
+from palomar_server.followers import HOLDERS_MAX, SHARED_SLICES_MAX, Followers, Group, Holders
 from palomar_server.reading import Reading, Wanted
 from palomar_server.table import Kind
 from palomar_server.testing import START_NS, Core, FakeClock, flow_rows
@@ -36,6 +37,9 @@ class PortSelection:
         self._port = port
         self.looks = 0
         self.rows = 0
+
+    def surely_none(self, view: View) -> bool:
+        return False
 
     def mask(self, view: View) -> Mask:
         self.looks += 1
@@ -335,3 +339,44 @@ def test_each_member_sees_every_event_once_or_is_told_of_its_loss(  # noqa: C901
         asyncio.run(run())
     finally:
         cursor.TAKE_ROWS_MAX = before
+
+
+async def test_a_slow_filter_keeps_no_other_waiting_until_it_is_through() -> None:
+    class Slow(PortSelection):
+        rows_at_once = 8
+
+        def mask(self, view: View) -> Mask:
+            clock_s[0] += 0.01
+            return super().mask(view)
+
+    clock_s = [0.0]
+    node = Node()
+    node.followers = Followers(node.ring, node.core.encoder, node.waker, clock=lambda: clock_s[0])
+    slow, quick = Slow(443), PortSelection(80)
+    with (
+        closing(node.follow(slow, "slow")) as behind,
+        closing(node.follow(quick, "quick")) as ahead,
+    ):
+        last, first = start(behind.portions()), start(ahead.portions())
+        await idle()
+        node.write(200)
+        node.write(1, port=443)
+        assert len((await first).sequences) == 200
+        assert slow.looks <= 2
+        assert (await last).sequences == [200]
+        assert slow.looks > 20
+
+
+def test_few_groups_keep_slices() -> None:
+    core = Core(capacity=255)
+    holders = Holders()
+    groups = []
+    for number in range(HOLDERS_MAX + 1):
+        cursor = Cursor(core.ring, PortSelection(), 0, core.encoder)
+        groups.append(Group(cursor, holders))
+        groups[number].members = 2
+    core.ring.append(flow_rows(3))
+    for group in groups:
+        group.advance(3)
+    assert groups[0].at(0) is None
+    assert all(group.at(0) is not None for group in groups[1:])

@@ -283,3 +283,20 @@ async def test_a_call_that_comes_after_the_goodbye_may_be_made_again(
                     )
                 client.events += client.http2.receive_data(data)
             served.answers.go_on.set()
+
+
+@pytest.mark.parametrize(
+    "method", ["/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", FLOWS]
+)
+async def test_a_message_in_front_of_one_that_cannot_be_read_is_given_back_once(
+    served: Transport, path: Path, method: str
+) -> None:
+    async with Http2Client(path) as client:
+        stream = client.request(body=None, path=method, end=False)
+        client.http2.send_data(stream, prefix(0))
+        client.http2.send_data(stream, prefix(5, compressed=True))
+        client.flush()
+        headers, _ = await client.answer(stream)
+        assert headers["grpc-status"] != "13"
+        [connection] = served.server._connections
+        await until(lambda: not connection._calls)

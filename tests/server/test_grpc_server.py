@@ -6,7 +6,7 @@ import socket
 import stat
 import subprocess
 import sys
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -37,7 +37,7 @@ import grpc, os, signal, sys
 with grpc.insecure_channel(sys.argv[1]) as channel:
     responses = channel.unary_stream("/observer.Observer/GetFlows")(b"")
     # By then gRPC allows for more on the way than the socket holds.
-    for _ in range(10_000):
+    for _ in range(2_000):
         next(responses)
     os.kill(os.getpid(), signal.SIGSTOP)
 """
@@ -292,6 +292,18 @@ async def test_the_socket_can_be_reserved_before_the_server_starts(path: Path) -
         assert path.exists()
     async with Node(path).serving():
         assert path.exists()
+
+
+async def test_hundreds_may_connect_before_the_server_has_its_turn(path: Path) -> None:
+    async with Node(path).serving() as node:
+        with ExitStack() as clients:
+            for _ in range(300):
+                client = clients.enter_context(socket.socket(socket.AF_UNIX))
+                client.settimeout(0)
+                client.connect(str(path))
+            while node.server.connections + node.server.refused < 300:
+                await asyncio.sleep(0)
+            assert node.server.connections
 
 
 async def test_the_socket_of_a_killed_server_is_taken_over(path: Path) -> None:

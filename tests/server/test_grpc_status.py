@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from palomar_server.errors import (
     Exhausted,
+    HookFailed,
     InvalidRequest,
     NotFound,
     OutOfRange,
@@ -29,6 +30,7 @@ ERRORS: dict[RequestError, grpc.StatusCode] = {
     TooLate("over"): grpc.StatusCode.DEADLINE_EXCEEDED,
     Exhausted("full"): grpc.StatusCode.RESOURCE_EXHAUSTED,
     Stopping(): grpc.StatusCode.UNAVAILABLE,
+    HookFailed("broken"): grpc.StatusCode.INTERNAL,
 }
 
 

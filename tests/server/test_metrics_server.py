@@ -156,3 +156,11 @@ async def test_an_address_that_is_taken_is_named() -> None:
 async def test_ipv6_addresses_stand_in_brackets() -> None:
     async with serving(listen="[::1]:0") as server:
         assert (await ask(server, get(), "::1")).startswith(b"HTTP/1.1 200")
+
+
+async def test_a_header_that_is_not_understood_gets_the_usual_text() -> None:
+    header = "Accept: application/openmetrics-text;version=a.b"
+    async with serving() as server:
+        answer = await ask(server, get("/metrics", header))
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert b"Content-Type: text/plain" in answer

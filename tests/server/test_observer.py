@@ -14,6 +14,7 @@ from palomar_proto.observer import observer_pb2
 from palomar_server import cursor, reading
 from palomar_server.errors import Exhausted, InvalidRequest, RequestError, Stopping
 from palomar_server.observer import Observer
+from palomar_server.protobuf_bytes import field
 from palomar_server.ring import Ring
 from palomar_server.streams import Streams
 from palomar_server.table import Kind
@@ -457,6 +458,13 @@ async def test_a_request_that_is_not_served_fails_before_the_first_response(
     assert len(node.observer.streams) == 0
 
 
+async def test_a_mask_of_older_clients_that_cannot_be_read_is_refused() -> None:
+    number = observer_pb2.GetFlowsRequest.EXPERIMENTAL_FIELD_NUMBER
+    request = observer_pb2.GetFlowsRequest.FromString(field(number, field(1, b"\xff")))
+    with pytest.raises(InvalidRequest, match=r"experimental.field_mask: .* cannot be read"):
+        await anext(Node().observer.get_flows(request))
+
+
 async def test_a_mask_keeps_time_and_node_of_the_response() -> None:
     node = Node()
     node.write(1)
@@ -465,6 +473,39 @@ async def test_a_mask_keeps_time_and_node_of_the_response() -> None:
     assert response.flow == flow_pb2.Flow(verdict=flow_pb2.FORWARDED)
     assert response.time.ToNanoseconds() == START_NS
     assert response.node_name == "default/node"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"first", "filter", "time", "mask"}, "first"),
+        ({"filter", "time", "mask"}, "no port"),
+        ({"time", "mask"}, "until"),
+        ({"mask"}, "field_mask"),
+    ],
+)
+async def test_of_several_mistakes_the_one_that_hubble_tells_is_told(
+    wrong: set[str], told: str
+) -> None:
+    request = observer_pb2.GetFlowsRequest(follow=True, first="first" in wrong)
+    if "filter" in wrong:
+        request.blacklist.add(source_port=["no port"])
+    if "time" in wrong:
+        request.until.nanos = -1
+    if "mask" in wrong:
+        request.field_mask.paths.append("nope")
+    with pytest.raises(InvalidRequest, match=told):
+        await anext(Node().observer.get_flows(request))
+
+
+async def test_an_empty_mask_leaves_room_for_that_of_older_clients() -> None:
+    request = observer_pb2.GetFlowsRequest(number=1, field_mask=FieldMask())
+    # experimental.field_mask, which is reserved now
+    request.experimental.MergeFromString(b"\x0a\x06\x0a\x04uuid")
+    node = Node()
+    node.write(1)
+    (response,) = parse_responses(await anext(node.observer.get_flows(request)))
+    assert [field.name for field, _ in response.flow.ListFields()] == ["uuid"]
 
 
 async def test_a_filter_sees_what_a_mask_hides() -> None:

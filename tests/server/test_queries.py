@@ -46,7 +46,7 @@ SOURCE = flow_field_pb2.FLOW_END_SOURCE
 class Explains:
     """Explains nothing."""
 
-    def explain(
+    async def explain(
         self, request: explanation_pb2.ExplainRequest, peer: Peer
     ) -> explanation_pb2.ExplainResponse:
         assert peer == OWN

@@ -206,9 +206,6 @@ def test_a_reading_is_what_hubbles_reader_gives(
     dropped_only = dropped_only and kind == Kind.FLOW
     if wanted.first and wanted.follow:
         wanted = replace(wanted, first=False)
-    if not wanted.number and wanted.since_ns is None:
-        # A look back over everything does not look for notices of lapped readers.
-        events = [Event(one.kind, one.second, one.dropped) for one in events]
 
     async def run() -> None:
         node = Node(capacity)
@@ -389,3 +386,25 @@ async def test_a_follower_with_until_ends_when_the_time_has_come() -> None:
         node.clock.advance(5.3)
         [portion] = drained(reading)
         assert portion.complete
+
+
+async def test_a_portion_has_no_more_messages_than_a_reader_may_hold(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cursor, "TAKE_MESSAGES_MAX_BYTES", 1_000)
+    core = Core(capacity=63)
+    core.ring.append(
+        flow_rows(50, message=1), [flow_pb2.Flow(Summary="x" * 600).SerializeToString()]
+    )
+    matching = CompiledFilter((), (), core.surroundings, core.encoder)
+    reading = Reading(
+        core.ring,
+        FlowSelection(matching),
+        Wanted(first=True),
+        core.encoder,
+        Followers(core.ring, core.encoder, Waker(asyncio.get_running_loop())),
+        group="all",
+    )
+    portions = [one async for one in reading.portions()]
+    assert sum(len(one.sequences) for one in portions) == 50
+    assert max(len(one.messages) for one in portions) == 2

@@ -7,11 +7,13 @@ import pytest
 
 from palomar_proto.flow import flow_pb2
 from palomar_server.table import Kind
-from palomar_server.testing import event_row, flow_rows, lost_message, lost_row, view_of
-from palomar_server.view import View
+from palomar_server.testing import Core, event_row, flow_rows, lost_message, lost_row, view_of
+from palomar_server.view import FLOWS_SHARED_MAX, View, Views
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from palomar_server.table import Mask
 
 HTTP = flow_pb2.Flow(Summary="GET /").SerializeToString()
 
@@ -123,3 +125,36 @@ def test_what_a_message_says_is_told_without_what_the_server_adds() -> None:
 def test_a_message_that_is_none_is_an_empty_flow() -> None:
     view = View(flow_rows(1, message=1), 0, lambda _: b"\xff\xff", Builder())
     assert view.told(0) == flow_pb2.Flow()
+
+
+def test_what_rows_pass_is_asked_once_for_all_who_share_a_view() -> None:
+    rows = flow_rows(4, verdict=[1, 2, 1, 2])
+    views = Views(lambda _: b"", Core().encoder)
+    asked: list[int] = []
+
+    def dropped(view: View) -> Mask:
+        asked.append(len(view))
+        mask: Mask = view.column("verdict") == 2
+        return mask
+
+    for _ in range(2):
+        which, some = views.of(10, rows).where(dropped)
+        assert which.tolist() == [1, 3]
+        assert some.numbers().tolist() == [11, 13]
+    assert asked == [4]
+    views.of(14, rows).where(dropped)
+    views.of(14, rows[:2]).where(dropped)
+    assert asked == [4, 4, 2]
+
+
+def test_shared_views_hold_few_flows_between_two_looks() -> None:
+    rows = flow_rows(FLOWS_SHARED_MAX + 1)
+    views = Views(lambda _: b"", Core().encoder)
+    view = views.of(0, rows)
+    for index in range(len(rows)):
+        assert views.of(0, rows) is view
+        view.flow(index)
+    assert views.of(0, rows) is not view
+    view = views.of(0, rows)
+    views.forget()
+    assert views.of(0, rows) is view

@@ -13,7 +13,7 @@ import numpy as np
 from palomar_server.address import MAPPED_PREFIX_LO
 from palomar_server.decode.gather import gather
 from palomar_server.decode.network import IPV4, IPV6
-from palomar_server.table import ICMP_QUOTE, Protocol
+from palomar_server.table import ICMP_QUOTE, Flag, Protocol
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,6 +28,7 @@ _PORTS = np.dtype([("source", ">u2"), ("destination", ">u2")])
 _ICMP, _ICMPV6 = int(Protocol.ICMP), int(Protocol.ICMPV6)
 _UNREACHABLE, _FRAGMENTATION_NEEDED = 3, 4
 _PACKET_TOO_BIG = 2
+_TELLS_MTU = np.uint8(Flag.MTU)
 _IS_ERROR = np.zeros((256, 256), np.bool_)
 """By protocol and type: the messages that quote a packet."""
 _IS_ERROR[_ICMP, [3, 4, 5, 11, 12]] = True
@@ -40,6 +41,8 @@ _MAPPED = np.uint64(MAPPED_PREFIX_LO)
 
 def take_icmp_errors(layers: Layers, which: NDArray[np.intp]) -> None:
     """Fill `icmp_mtu` and the columns of `ICMP_QUOTE` of those packets that are ICMP errors.
+
+    The MTU is marked for the summary in events of palomar's own programs: see `Flag.MTU`.
 
     Args:
         layers: the packets, at their transport headers.
@@ -67,6 +70,8 @@ def _take_mtu(layers: Layers, which: NDArray[np.intp], is_ipv6: NDArray[np.bool_
         headers["mtu"] * too_big,
     )
     rows["icmp_mtu"][which] = mtu
+    if layers.ours is not None:
+        layers.flags[which[layers.ours[which] & (mtu != 0)]] |= _TELLS_MTU
 
 
 def _take_ipv4_quote(layers: Layers, which: NDArray[np.intp]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from palomar_bpf.payload import MessageType
 from palomar_proto.flow import flow_pb2
 from palomar_proto.palomar.v1 import explanation_pb2
+from palomar_server.explain.window import apart_ns
 from palomar_server.flow_summary import TCP_FLAGS
 from palomar_server.table import FLOW, Kind
 
@@ -127,7 +128,7 @@ def _mark_packet(evidence: Evidence, subject: Subject) -> None:
     candidates = evidence.forward & evidence.dropped & (rows["kind"] == Kind.FLOW)
     candidates &= np.isin(rows["event_type"], [one for one in _DECIDING if one != kind])
     candidates &= rows["tcp_flags"] == tcp_flags(flow)
-    apart = np.abs(rows["time_ns"].astype(np.int64) - np.int64(subject.time_ns))
+    apart = apart_ns(rows["time_ns"], subject.time_ns)
     candidates &= apart <= SAME_PACKET_NS
     which = candidates.nonzero()[0]
     if which.size:

@@ -97,7 +97,6 @@ class Explainer:
     ) -> None:
         self._ring = ring
         self._encoder = encoder
-        self._subjects = Subjects(encoder, surroundings, filter_limits or FilterLimits(), build)
         self._surroundings = surroundings
         self._filter_limits = filter_limits or FilterLimits()
         self._permit = permit
@@ -105,7 +104,7 @@ class Explainer:
         self._reasons = reasons or ReasonTable()
         self._limits = limits
 
-    def explain(self, request: ExplainRequest, peer: Peer = OWN) -> ExplainResponse:
+    async def explain(self, request: ExplainRequest, peer: Peer = OWN) -> ExplainResponse:
         """Serve Explain.
 
         Args:
@@ -121,7 +120,7 @@ class Explainer:
             rule = f"is over {self._limits.related_max}"
             raise InvalidRequest("related_max", request.related_max, rule)
         window = Window.of(self._ring, request, self._bounds(peer))
-        subject = self._subjects.find(request, window)
+        subject = await self._subjects.find(request, window)
         evidence = gather_evidence(window, subject, self._limits.events_max)
         answer = explanation_pb2.ExplainResponse(flow=subject.flow, sequence=subject.sequence)
         self._tell_cause(answer, subject, evidence, window)

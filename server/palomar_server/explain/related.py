@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from palomar_proto.palomar.v1 import explanation_pb2
+from palomar_server.explain.window import apart_ns
 from palomar_server.table import Kind
 
 if TYPE_CHECKING:
@@ -68,10 +69,10 @@ def _by_worth(
 ) -> NDArray[np.intp]:
     """Order rows by how much they tell."""
     if subject.sequence is None:
-        apart = evidence.rows["time_ns"][which].astype(np.int64) - np.int64(subject.time_ns)
+        apart = apart_ns(evidence.rows["time_ns"][which], subject.time_ns)
     else:
-        apart = evidence.sequences[which] - subject.sequence
-    nearest = which[np.abs(apart).argsort(kind="stable")]
+        apart = np.abs(evidence.sequences[which] - subject.sequence).astype(np.uint64)
+    nearest = which[apart.argsort(kind="stable")]
     relation = relations[nearest]
     same_packet = relation == explanation_pb2.FLOW_RELATION_SAME_PACKET
     error = relation == explanation_pb2.FLOW_RELATION_ICMP_ERROR

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import numpy as np
 from palomar_proto.flow import flow_pb2
 from palomar_server.errors import InvalidRequest, NotFound
 from palomar_server.explain.connection import connection_of_flow, connection_of_row
+from palomar_server.explain.window import clamped_ns
 from palomar_server.filters.compiled import CompiledFilter, FilterLimits
 from palomar_server.table import Kind
 from palomar_server.view import View
@@ -69,7 +71,7 @@ class Subjects:
         self._filter_limits = filter_limits
         self._build = build
 
-    def find(self, request: explanation_pb2.ExplainRequest, window: Window) -> Subject:
+    async def find(self, request: explanation_pb2.ExplainRequest, window: Window) -> Subject:
         """The flow that a request is about.
 
         Raises:
@@ -84,7 +86,7 @@ class Subjects:
             case "flow":
                 return self._as_given(request.flow, window)
             case "last":
-                return self._last(request.last, window)
+                return await self._last(request.last, window)
         raise InvalidRequest("about", "", "names no flow")
 
     def _by_uuid(self, text: str, window: Window) -> Subject:
@@ -125,10 +127,9 @@ class Subjects:
             sequence = None
         if sequence is not None and window.row(sequence) is not None:
             return self._at(sequence, window, f"flow {flow.uuid}")
-        time_ns = max(0, flow.time.seconds * 1_000_000_000 + flow.time.nanos)
-        return Subject(flow, time_ns, connection_of_flow(flow))
+        return Subject(flow, clamped_ns(flow.time), connection_of_flow(flow))
 
-    def _last(self, last: explanation_pb2.ExplainRequest.Last, window: Window) -> Subject:
+    async def _last(self, last: explanation_pb2.ExplainRequest.Last, window: Window) -> Subject:
         matching = CompiledFilter(
             last.whitelist,
             last.blacklist,
@@ -143,15 +144,18 @@ class Subjects:
             if not last.any_verdict:
                 mask &= rows["verdict"] == _DROPPED
             which = mask.nonzero()[0]
-            if not which.size:
-                continue
-            view = View(rows, first, window.message, self._encoder).take(which)
-            found = matching.mask(view).nonzero()[0]
-            for index in found[::-1].tolist():
-                sequence = view.number(index)
-                if (row := window.row(sequence)) is not None and np.array_equal(
-                    row, view.rows[index : index + 1]
-                ):
-                    return self._at(sequence, window, f"sequence {sequence}")
+            while which.size:
+                # No more at once than the filters get through in a moment, newest first.
+                which, some = np.split(which, [max(0, len(which) - matching.rows_at_once)])
+                view = View(rows, first, window.message, self._encoder).take(some)
+                found = matching.mask(view).nonzero()[0]
+                for index in found[::-1].tolist():
+                    sequence = view.number(index)
+                    if (row := window.row(sequence)) is not None and np.array_equal(
+                        row, view.rows[index : index + 1]
+                    ):
+                        return self._at(sequence, window, f"sequence {sequence}")
+                # Streams have their turn.
+                await asyncio.sleep(0)
         what = "flow" if last.any_verdict else "dropped flow"
         raise NotFound(f"no {what} in the ring passes these filters")

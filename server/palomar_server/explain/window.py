@@ -58,8 +58,8 @@ class Window:
         cls, ring: Ring, request: explanation_pb2.ExplainRequest, bounds: Bounds | None = None
     ) -> Window:
         """The part of the ring that a request is about."""
-        since = _clamped_ns(request.since) if request.HasField("since") else 0
-        until = _clamped_ns(request.until) if request.HasField("until") else _TIME_MAX_NS
+        since = clamped_ns(request.since) if request.HasField("since") else 0
+        until = clamped_ns(request.until) if request.HasField("until") else _TIME_MAX_NS
         return cls(ring, since, until, bounds)
 
     def in_time(self, rows: Rows) -> Mask:
@@ -153,6 +153,13 @@ class Window:
         return rows[gone:], sequences[gone:]
 
 
-def _clamped_ns(stamp: Timestamp) -> int:
+def apart_ns(times_ns: NDArray[np.uint64], time_ns: int) -> NDArray[np.uint64]:
+    """How far times are from another one, shape (n,); exact for all that a row can have."""
+    other = np.uint64(time_ns)
+    return np.maximum(times_ns, other) - np.minimum(times_ns, other)
+
+
+def clamped_ns(stamp: Timestamp) -> int:
+    """UTC ns of a time in a request; the nearest that a row can have."""
     # Not ToNanoseconds, which refuses times that protobuf can carry but no calendar has.
     return min(max(stamp.seconds * _NS_PER_S + stamp.nanos, 0), _TIME_MAX_NS)

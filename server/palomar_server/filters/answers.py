@@ -100,9 +100,11 @@ class Answers:
         self._asker[slots] = numbers
         chosen = (self._asker[slots] == numbers).nonzero()[0]
         keys = [column[chosen] for column in columns]
+        rows = zip(*(key.tolist() for key in keys), strict=True)
+        # First: where it raises, the slots keep the keys that their answers are for.
+        answers = [_NO + self._ask(*row) for row in rows]
         at = slots[chosen]
         for own, key in zip(self._keys, keys, strict=True):
             own[at] = key
-        rows = zip(*(key.tolist() for key in keys), strict=True)
-        self._answers[at] = [_NO + self._ask(*row) for row in rows]
+        self._answers[at] = answers
         self._asked += len(chosen)

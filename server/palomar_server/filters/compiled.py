@@ -99,6 +99,12 @@ class CompiledFilter:
         It changes with what looks at them cost.
         """
 
+    def surely_none(self, view: View) -> bool:
+        """Whether a glance tells that nothing is selected; False means nothing."""
+        if not self._allowed or not view.only_flows:
+            return False
+        return all(one.surely_none(view) for one in self._allowed)
+
     def mask(self, view: View) -> Mask:
         """Which rows are selected, shape (n,). Loss notices always are.
 
@@ -106,9 +112,8 @@ class CompiledFilter:
         other fields refuse them.
         """
         started = self._clock() if self._is_slow else 0.0
-        selected: Mask = np.ones(len(view), np.bool_)
-        if self._allowed:
-            selected = _any(self._allowed, view)
+        selected: Mask
+        selected = _any(self._allowed, view) if self._allowed else np.ones(len(view), np.bool_)
         if self._denied and (found := np.count_nonzero(selected)):
             # Nothing is asked of rows that are not selected anyway.
             if found == len(selected):
@@ -116,7 +121,8 @@ class CompiledFilter:
             else:
                 which = selected.nonzero()[0]
                 selected[which] = ~_any(self._denied, view.take(which))
-        selected |= view.column("kind") == _LOST
+        if not view.only_flows:
+            selected |= view.column("kind") == _LOST
         if self._is_slow:
             self._adapt(len(view), self._clock() - started)
         return selected

@@ -9,7 +9,7 @@ import numpy as np
 from palomar_proto.flow_filter import FilterError, parse_filter
 from palomar_server.errors import InvalidRequest
 from palomar_server.filters.fields import FIELDS
-from palomar_server.filters.predicate import FieldFilter, is_flow
+from palomar_server.filters.predicate import FieldFilter, OneOf, is_flow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,20 +78,32 @@ class Conjunction:
         """Whether rows may have to be asked one by one."""
         return bool(self._slow)
 
+    def surely_none(self, view: View) -> bool:
+        """Whether a glance tells that no flow passes."""
+        first = self._cheap[0] if self._cheap else None
+        return isinstance(first, OneOf) and not len(view.where(first)[0])
+
     def mask(self, view: View) -> Mask:
         """Which rows pass every predicate, shape (n,).
 
         The later predicates only see what the earlier ones left.
         """
         left: NDArray[np.intp] | None = None
-        here = view
-        mask: Mask = np.ones(len(view), np.bool_)
-        for factor, predicates in ((_NARROW_FACTOR, self._cheap), (1, self._slow)):
+        here, cheap = view, self._cheap
+        if cheap and isinstance(cheap[0], OneOf):
+            # Other filters ask the same of the same rows: of what was dropped, say.
+            found, some = view.where(cheap[0])
+            if not len(found):
+                return np.zeros(len(view), np.bool_)
+            if len(found) * _NARROW_FACTOR < len(view):
+                here, left, cheap = some, found, cheap[1:]
+        mask: Mask = np.ones(len(here), np.bool_)
+        for factor, predicates in ((_NARROW_FACTOR, cheap), (1, self._slow)):
             for predicate in predicates:
-                found = np.count_nonzero(mask)
-                if not found:
+                count = np.count_nonzero(mask)
+                if not count:
                     break
-                if found * factor < len(mask):
+                if count * factor < len(mask):
                     chosen = mask.nonzero()[0]
                     left = chosen if left is None else left[chosen]
                     here = here.take(chosen)

@@ -49,33 +49,59 @@ class FieldFilter:
         return self.name.partition("_")[0]
 
 
-def one_of(column: str, values: Iterable[int]) -> Predicate:
-    """Rows whose unsigned number column is one of `values`."""
-    dtype = FLOW[column]
-    largest = int(np.iinfo(dtype).max)
-    wanted = sorted({value for value in values if 0 <= value <= largest})
-    if len(wanted) <= _FEW:
-        return _one_of_few(column, [dtype.type(value) for value in wanted])
-    many = np.array(wanted, dtype)
-    if dtype.itemsize > np.dtype(np.uint16).itemsize:
-        return lambda view: np.isin(view.column(column), many)
-    table = np.zeros(largest + 1, np.bool_)
-    table[many] = True
-    # Every number of the column's type has its place in the table.
-    return lambda view: table[view.column(column)]
+class OneOf:
+    """Rows whose unsigned number column is one of some values. Equal ones can share their answers.
 
+    Args:
+        column: its name.
+        values: those that the column's type does not have are passed over.
+    """
 
-def _one_of_few(column: str, wanted: list[Any]) -> Predicate:
-    def predicate(view: View) -> Mask:
-        if not wanted:
+    __slots__ = ("_column", "_few", "_hash", "_many", "_table", "_wanted")
+
+    def __init__(self, column: str, values: Iterable[int]) -> None:
+        dtype = FLOW[column]
+        largest = int(np.iinfo(dtype).max)
+        self._column = column
+        self._wanted = tuple(sorted({value for value in values if 0 <= value <= largest}))
+        self._few = [dtype.type(value) for value in self._wanted[: _FEW + 1]]
+        self._many = np.array(self._wanted, dtype)
+        self._hash = hash(self._key)
+        self._table: Mask | None = None
+        if len(self._few) > _FEW and dtype.itemsize <= np.dtype(np.uint16).itemsize:
+            # Every number of the column's type has its place in the table.
+            self._table = np.zeros(largest + 1, np.bool_)
+            self._table[self._many] = True
+
+    def __call__(self, view: View) -> Mask:
+        """Which rows match, shape (n,)."""
+        numbers = view.column(self._column)
+        if self._table is not None:
+            mask: Mask = self._table[numbers]
+            return mask
+        if len(self._few) > _FEW:
+            return np.isin(numbers, self._many)
+        if not self._few:
             return np.zeros(len(view), np.bool_)
-        numbers = view.column(column)
-        mask: Mask = numbers == wanted[0]
-        for value in wanted[1:]:
+        mask = numbers == self._few[0]
+        for value in self._few[1:]:
             mask |= numbers == value
         return mask
 
-    return predicate
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, OneOf) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @property
+    def _key(self) -> tuple[str, tuple[int, ...]]:
+        return self._column, self._wanted
+
+
+def one_of(column: str, values: Iterable[int]) -> OneOf:
+    """Rows whose unsigned number column is one of `values`."""
+    return OneOf(column, values)
 
 
 def has_flags(flags: int) -> Predicate:
@@ -91,7 +117,7 @@ def has_flags(flags: int) -> Predicate:
 
 def is_flow(view: View) -> Mask:
     """Rows that are flows: all but a few fields refuse other events."""
-    mask: Mask = view.column("kind") == _FLOW
+    mask: Mask = np.ones(len(view), np.bool_) if view.only_flows else view.column("kind") == _FLOW
     return mask
 
 

@@ -63,8 +63,10 @@ class OnDecodedEvent(Protocol):
 class OnBuildFilter(Protocol):
     """Adds conditions to filters: kinds of filters that palomar does not have."""
 
-    def on_build_filter(self, flow_filter: flow_pb2.FlowFilter) -> Sequence[Predicate]:
+    def on_build_filter(self, flow_filter: flow_pb2.FlowFilter) -> Sequence[Predicate] | None:
         """Return conditions, all of which a row must meet besides those of the filter itself.
+
+        None is as good as none of them.
 
         On the loop's thread, once for each filter of a request; one without filters has none. A
         condition gets a `View` of n rows and returns a mask, shape (n,); it runs on the loop's
@@ -72,7 +74,8 @@ class OnBuildFilter(Protocol):
         says depends on the filter and the rows alone.
 
         An error here refuses the request with INVALID_ARGUMENT and the hook's name; one in a
-        condition ends the stream, since rows that nobody could judge must not be sent.
+        condition ends the stream with INTERNAL and the hook's name, since rows that nobody could
+        judge must not be sent.
         """
 
 

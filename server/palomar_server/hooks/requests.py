@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from palomar_proto.observer import observer_pb2
-from palomar_server.errors import InvalidRequest, RequestError
+from palomar_server.errors import HookFailed, InvalidRequest, RequestError
 from palomar_server.hooks.chain import Chain, checked
 from palomar_server.hooks.errors import HookError
 from palomar_server.hooks.points import OnBuildFilter, OnGetFlows, OnServerInit
@@ -62,7 +62,7 @@ class BuildFilterChain(Chain[OnBuildFilter]):
         for one in self._hooks:
             started = self._clock()
             try:
-                added = list(one.hook.on_build_filter(flow_filter))
+                added = list(one.hook.on_build_filter(flow_filter) or ())
                 conditions += [self._counted(one, condition) for condition in added]
             except Exception as error:
                 if isinstance(error, RequestError | ValueError):
@@ -86,7 +86,7 @@ class BuildFilterChain(Chain[OnBuildFilter]):
                 mask = checked(condition(view), len(view))
             except Exception as error:
                 self._failed(one, error, "the stream ends")
-                raise
+                raise HookFailed(f"hook {one.name} failed: {_text(error)}") from error
             finally:
                 self._took(one, self._clock() - started)
             one.figures.rows += len(view)

@@ -120,6 +120,19 @@ def test_of_a_quote_that_is_cut_as_much_is_kept_as_is_there(*, v6: bool, bytes_m
     assert row["icmp_mtu"] == 1400
 
 
+@pytest.mark.parametrize("v6", [False, True])
+@pytest.mark.parametrize(("mtu", "marked"), [(0, False), (1400, True)])
+def test_mtu_is_for_the_summary_in_messages_of_our_own_programs(
+    *, mtu: int, marked: bool, v6: bool
+) -> None:
+    icmp_type, code = (2, 0) if v6 else (3, 4)
+    payload = trace_payload(error(icmp_type, code, quoted(v6=v6), mtu, v6=v6))
+    for told, whose in ((False, payload), (marked, of_ours(payload, 32))):
+        row = one(whose)
+        assert row["icmp_mtu"] == mtu
+        assert bool(row["flags"] & Flag.MTU) is told
+
+
 def test_icmpv6_message_without_its_second_word_has_no_mtu() -> None:
     content = packet(ROUTER6, SENDER6, Protocol.ICMPV6, b"\2\0\0\0")
     # What follows in the buffer is another payload's.

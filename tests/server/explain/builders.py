@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from typing import TYPE_CHECKING
 
@@ -99,7 +100,7 @@ class Bench:
         if request is None:
             request = explanation_pb2.ExplainRequest()
             request.last.SetInParent()
-        return self.explainer.explain(request)
+        return asyncio.run(self.explainer.explain(request))
 
     def explain_any(self) -> ExplainResponse:
         """The answer about the last flow, dropped or not."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from palomar_proto.palomar.v1 import explanation_pb2 as e
@@ -17,7 +19,7 @@ def gather(bench: Bench, sequence: int, rows_max: int = 100) -> Evidence:
     core = bench.core
     window = Window(core.ring)
     subjects = Subjects(core.encoder, core.surroundings, FilterLimits())
-    subject = subjects.find(e.ExplainRequest(sequence=sequence), window)
+    subject = asyncio.run(subjects.find(e.ExplainRequest(sequence=sequence), window))
     return gather_evidence(window, subject, rows_max)
 
 

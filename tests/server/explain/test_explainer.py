@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from palomar_proto.flow import flow_pb2
@@ -87,7 +89,7 @@ def test_stalled_connection_names_path_mtu_when_a_message_concerns_it() -> None:
 
 
 def test_the_message_itself_explains_the_connection_it_quotes() -> None:
-    answer = Bench().see(DATA).see(trace_payload(too_big())).explain_any()
+    answer = Bench().see(DATA).see(trace_payload(too_big(), extension={})).explain_any()
     assert answer.flow.Summary == "ICMPv4 DestinationUnreachable(FragmentationNeeded), MTU 1400"
     assert answer.cause == explanation_pb2.DROP_CAUSE_PATH_MTU
     assert [one.relation for one in answer.related] == [explanation_pb2.FLOW_RELATION_BEFORE]
@@ -161,16 +163,16 @@ def test_what_a_peer_may_not_see_is_neither_explained_nor_related_nor_counted() 
 
     core = bench.core
     explainer = Explainer(core.ring, core.encoder, core.surroundings, permit=permit)
-    answer = explainer.explain(explanation_pb2.ExplainRequest(sequence=2), OWN)
+    answer = asyncio.run(explainer.explain(explanation_pb2.ExplainRequest(sequence=2), OWN))
     assert asked == [([], OWN)]
     assert [one.sequence for one in answer.related] == [0]
     assert answer.counts.node_same_reason == 1
     for sequence in (1, 3):
         with pytest.raises(NotFound):
-            explainer.explain(explanation_pb2.ExplainRequest(sequence=sequence), OWN)
+            asyncio.run(explainer.explain(explanation_pb2.ExplainRequest(sequence=sequence), OWN))
     request = explanation_pb2.ExplainRequest()
     request.last.SetInParent()
-    assert explainer.explain(request, OWN).sequence == 2
+    assert asyncio.run(explainer.explain(request, OWN)).sequence == 2
 
 
 def test_peer_that_is_refused_gets_nothing() -> None:
@@ -181,4 +183,4 @@ def test_peer_that_is_refused_gets_nothing() -> None:
 
     explainer = Explainer(core.ring, core.encoder, core.surroundings, permit=permit)
     with pytest.raises(Refused, match="not you"):
-        explainer.explain(explanation_pb2.ExplainRequest(sequence=0), OWN)
+        asyncio.run(explainer.explain(explanation_pb2.ExplainRequest(sequence=0), OWN))

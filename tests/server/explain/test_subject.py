@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from palomar_proto.flow import flow_pb2
@@ -8,7 +10,7 @@ from palomar_server.errors import InvalidRequest, NotFound
 from palomar_server.explain.subject import Subject, Subjects
 from palomar_server.explain.window import Window
 from palomar_server.filters.compiled import FilterLimits
-from palomar_server.testing import ACK, lost_message, lost_row, trace_payload
+from palomar_server.testing import ACK, Core, flow_rows, lost_message, lost_row, trace_payload
 from tests.server.explain.builders import Bench, content, kernel_drop
 
 Request = explanation_pb2.ExplainRequest
@@ -23,7 +25,7 @@ def bench() -> Bench:
 def find(bench: Bench, request: explanation_pb2.ExplainRequest) -> Subject:
     core = bench.core
     subjects = Subjects(core.encoder, core.surroundings, FilterLimits())
-    return subjects.find(request, Window.of(core.ring, request))
+    return asyncio.run(subjects.find(request, Window.of(core.ring, request)))
 
 
 def test_flow_is_found_by_its_uuid_in_either_case(bench: Bench) -> None:
@@ -85,3 +87,36 @@ def test_notices_are_no_flows(bench: Bench) -> None:
     bench.core.ring.append(lost_row(), [lost_message()])
     with pytest.raises(NotFound, match="is an event that is no flow"):
         find(bench, Request(sequence=4))
+
+
+async def test_others_have_their_turn_while_a_slow_filter_looks_for_the_last() -> None:
+    core = Core(capacity=1_023)
+    core.ring.append(flow_rows(1_000))
+    request = Request()
+    request.last.any_verdict = True
+    request.last.whitelist.add().experimental.cel_expression.append("_flow.uuid == 'x'")
+    subjects = Subjects(core.encoder, core.surroundings, FilterLimits())
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(others())
+        with pytest.raises(NotFound):
+            await subjects.find(request, Window.of(core.ring, request))
+        waiting.cancel()
+    assert turns > 3
+
+
+@pytest.mark.parametrize("second", [-1, 1 << 33, 1 << 34, 1 << 62])
+def test_flow_of_a_client_may_be_of_any_time(bench: Bench, second: int) -> None:
+    request = Request(flow=find(bench, Request(sequence=1)).flow)
+    request.flow.uuid = ""
+    request.flow.time.seconds = second
+    answer = bench.explain(request)
+    assert answer.HasField("flow")
+    assert answer.related

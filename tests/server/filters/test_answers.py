@@ -49,3 +49,20 @@ def test_more_keys_than_slots_are_answered_all_the_same(count: int) -> None:
         some = column[start:end]
         assert answers.look_up(some).tolist() == (some % 2 == 1).tolist()
     assert answers.look_up(column).tolist() == (column % 2 == 1).tolist()
+
+
+def test_a_question_that_fails_leaves_the_answers_there_were() -> None:
+    def ask(number: int) -> bool:
+        if number in broken:
+            raise LookupError
+        return number % 2 == 0
+
+    broken = set(range(1_000, 2_000))
+    answers = Answers(ask, 1)
+    known = np.arange(0, 1_000, 2, dtype=np.uint64)
+    assert answers.look_up(known).all()
+    for number in broken:
+        with pytest.raises(LookupError):
+            answers.look_up(np.array([number], np.uint64))
+    broken.clear()
+    assert not answers.look_up(np.arange(1_001, 2_000, 2, dtype=np.uint64)).any()

@@ -181,3 +181,13 @@ def test_others_take_as_many_as_their_looks_allow() -> None:
     clock.look_s = 100.0
     slow.mask(view_of(flow_rows(4)))
     assert slow.rows_at_once == ROWS_AT_ONCE_MIN
+
+
+def test_a_glance_rules_out_what_nothing_can_pass() -> None:
+    forwarded = view_of(ROWS[:2])
+    assert compiled([FlowFilter(verdict=[DROPPED], source_port=["1"])]).surely_none(forwarded)
+    assert not compiled([FlowFilter(verdict=[DROPPED])]).surely_none(view_of(ROWS))
+    assert not compiled([FlowFilter(verdict=[DROPPED]), FlowFilter()]).surely_none(forwarded)
+    assert not compiled([]).surely_none(forwarded)
+    with_loss = view_of(np.concatenate((ROWS[:2], lost_row())))
+    assert not compiled([FlowFilter(verdict=[DROPPED])]).surely_none(with_loss)
