@@ -265,7 +265,7 @@ def _stock(socket: str) -> int:
 
 def latency() -> list[Figure]:
     """From an event's receipt to the flow in a following client's hands, on the other core."""
-    at_10k = _delays_ms(rate=10_000, spacing_s=0.001)
+    at_10k = _delays_ms(rate=10_000, spacing_s=0.002)
     at_100 = _delays_ms(rate=100, spacing_s=0.01)
     detail = "one unfiltered follower"
     return [
@@ -273,7 +273,7 @@ def latency() -> list[Figure]:
             "latency_10k_p50_ms",
             percentile(at_10k, 50),
             "ms",
-            f"10,000 events/s in batches of 1 ms for {LATENCY_S:.0f} s, {detail}",
+            f"10,000 events/s in batches of 2 ms for {LATENCY_S:.0f} s, {detail}",
             aim="≤ 1.5",
             hubble="0.30 (one by one 0.22)",
         ),
@@ -300,9 +300,11 @@ def _delays_ms(rate: int, spacing_s: float) -> list[float]:
     events = int(rate * LATENCY_S)
     with fed(OTHER_CORES) as daemon:
         readers = Readers(daemon.socket, [{}], delays=True, cores=CORE)
+        # As for Hubble: nothing is new to anybody.
+        warm_up = daemon.feed(WARM_UP_EVENTS, rate=40_000, spacing_s=0.01)["events"]
         daemon.feed(events, rate, spacing_s)
         time.sleep(0.5)
         (received,) = readers.end()
-    if received["flows"] != events:
-        raise RuntimeError(f"{received['flows']:,} flows came of {events:,} events")
-    return [delay / 1e6 for delay in received["delays_ns"]]
+    if received["flows"] != warm_up + events:
+        raise RuntimeError(f"{received['flows']:,} flows came of {warm_up + events:,} events")
+    return [delay / 1e6 for delay in received["delays_ns"][warm_up:]]

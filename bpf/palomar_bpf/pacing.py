@@ -14,8 +14,9 @@ _DRAINS = 4
 """Drains the rate is taken from: enough that a ping and its answer are no load."""
 _RECORDS_WORTH_A_PAUSE = 2
 """Events a pause must be expected to gather; with fewer it only delays the one at hand."""
-_FILL_SHARE_MAX = 0.25
-"""Of a ring, filled between two drains: leaves room for four times the rate that was seen."""
+_FILL_SHARE_MAX = 0.4
+"""Of a ring, filled between two drains: leaves room for more than twice the rate that was seen, and
+a ring that is half full is read at once."""
 _PAUSE_MIN_S = 100e-6
 """Shorter sleeps cost about as much as they last."""
 
@@ -43,7 +44,7 @@ class Pacer:
         self._drains.clear()
 
     def pause_s(self, now_s: float) -> float | None:
-        """Seconds from now to the next drain, so that no ring gets more than a quarter full.
+        """Seconds from now to the next drain, so that no ring gets more than two fifths full.
 
         Returns:
             None if the node is quiet, so that the next event should be announced and read at once.

@@ -52,7 +52,7 @@ class PerfReader:
     """
 
     def __init__(
-        self, events_map_fd: int, *, pages_per_cpu: int = 64, coalesce_max_s: float = 0.01
+        self, events_map_fd: int, *, pages_per_cpu: int = 64, coalesce_max_s: float = 0.015
     ) -> None:
         if pages_per_cpu < 1 or pages_per_cpu & (pages_per_cpu - 1):
             raise ValueError(f"pages_per_cpu must be a power of two, not {pages_per_cpu}")

@@ -52,11 +52,11 @@ class CaptureSettings:
     pages_per_cpu: int = 64
     """Size of each CPU's perf ring in pages of memory, a power of two. Default 64: 256 KiB, a
     millisecond of the fastest flood or a second of 1,000 events/s."""
-    coalesce_max_s: float = 0.01
-    """Seconds that events of a busy node may wait for company. Default 0.01: unnoticed by humans,
-    and a batch's fixed costs are shared by all events of 10 ms. 0: never wait."""
-    coalesce_unwatched_max_s: float = 0.025
-    """The same while nobody waits for events, only the ring does. Default 0.025: what somebody asks
+    coalesce_max_s: float = 0.015
+    """Seconds that events of a busy node may wait for company. Default 0.015: unnoticed by humans,
+    and a batch's fixed costs are shared by all events of 15 ms. 0: never wait."""
+    coalesce_unwatched_max_s: float = 0.03
+    """The same while nobody waits for events, only the ring does. Default 0.03: what somebody asks
     for then is at most that old, and a busy node's events cost a third less CPU."""
     aggregation: Literal["none", "low", "medium"] = "medium"
     """How much connections are summed up in the kernel. "none": an event for each packet and point;

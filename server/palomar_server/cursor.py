@@ -13,7 +13,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from palomar_proto.flow import flow_pb2
-from palomar_server.table import FLOW, Kind, take
+from palomar_server.table import FLOW, Kind, joined, take
 from palomar_server.view import View
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Slice:
         if not later.sequences:
             return self if not later.lost else replace(self, lost=self.lost + later.lost)
         return Slice(
-            np.concatenate((self.rows, later.rows)),
+            joined(self.rows, later.rows),
             self.sequences + later.sequences,
             self.messages | later.messages,
             self.lost + later.lost,
@@ -175,7 +175,7 @@ class Cursor:
             if stop <= first + len(rows):
                 break
         numbers = np.concatenate(sequences) if sequences else np.zeros(0, np.int64)
-        chosen = np.concatenate(pieces) if pieces else np.zeros(0, FLOW)
+        chosen = joined(*pieces) if pieces else np.zeros(0, FLOW)
         # Look further ahead where little is selected, and not in vain where much is.
         sparse = len(numbers) < TAKE_ROWS_MAX // 4
         self._scan_rows = 2 * scanned if sparse else 2 * TAKE_ROWS_MAX

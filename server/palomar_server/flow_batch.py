@@ -17,6 +17,7 @@ from palomar_server.protobuf_bytes import field
 from palomar_server.reading import Portion
 from palomar_server.ring_loss import NOTHING, RingLoss
 from palomar_server.table import Kind
+from palomar_server.table import joined as joined_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,7 +100,7 @@ def joined(portion: Portion, more: Portion) -> Portion:
         events = sum(one.events for one in losses)
         lost = RingLoss(events, losses[0].first_ns, losses[-1].last_ns)
     return Portion(
-        np.concatenate((portion.rows, more.rows)),
+        joined_rows(portion.rows, more.rows),
         portion.sequences + more.sequences,
         portion.messages | more.messages,
         lost,

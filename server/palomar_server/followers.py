@@ -40,8 +40,8 @@ each at most."""
 HOLDERS_MAX = 32
 """Groups that keep slices, a few MiB each at most: of more, those that have done so longest ago let
 go of theirs."""
-PAUSE_FACTOR = 15
-"""The dispatcher rests so many times as long as a round took: a sixteenth of the loop's time."""
+PAUSE_FACTOR = 8
+"""The dispatcher rests so many times as long as a round took: a ninth of the loop's time."""
 PAUSE_MAX_S = 0.05
 """But no longer than this, which nobody notices."""
 PAUSE_RING_SHARE = 1 / 8

@@ -15,7 +15,7 @@ from palomar_bpf.batch import LossKind
 from palomar_server.decode.decoder import Decoder
 from palomar_server.hooks import FlowBatch
 from palomar_server.loss_notice import SOURCES, lost_event
-from palomar_server.table import FLOW, Kind, by_time, take
+from palomar_server.table import FLOW, Kind, by_time, joined, take
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -73,7 +73,7 @@ class Pipeline:
         if len(self._hooks.decoded_flow) and len(rows):
             rows = self._run_flow_hooks(rows, messages)
         if batch.losses:
-            rows = np.concatenate((self._notices(batch.losses, batch.received_ns, messages), rows))
+            rows = joined(self._notices(batch.losses, batch.received_ns, messages), rows)
         self._looked_ns = batch.received_ns
         if len(self._hooks.decoded_event) and len(rows):
             rows = self._hooks.decoded_event.run(FlowBatch(rows, self._encoder, messages)).rows
@@ -89,7 +89,7 @@ class Pipeline:
         if not flows.any():
             return rows
         left = hooks.run(FlowBatch(take(rows, flows), self._encoder, messages)).rows
-        return by_time(np.concatenate((take(rows, ~flows), left)))
+        return by_time(joined(take(rows, ~flows), left))
 
     def _notices(self, losses: Sequence[Loss], at_ns: int, messages: list[bytes]) -> Rows:
         """A row for each loss, whose message is put behind the others.

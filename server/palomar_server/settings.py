@@ -151,12 +151,12 @@ class Settings(BaseModel):
     pages_per_cpu: Pages = 64
     """Size of each CPU's perf ring in pages of memory, a power of two. Default 64, usually 256 KiB:
     a second of 1,000 events/s, and little enough on machines with many CPUs."""
-    coalesce_max_s: Annotated[float, Field(ge=0, le=0.1)] = 0.01
-    """Seconds that events of a busy node may wait for company; 0 for never. Default 0.01: people
-    do not notice, and all events of 10 ms share the fixed costs of a batch."""
-    coalesce_unwatched_max_s: Annotated[float, Field(ge=0, le=0.1)] = 0.025
+    coalesce_max_s: Annotated[float, Field(ge=0, le=0.1)] = 0.015
+    """Seconds that events of a busy node may wait for company; 0 for never. Default 0.015: people
+    do not notice, and all events of 15 ms share the fixed costs of a batch."""
+    coalesce_unwatched_max_s: Annotated[float, Field(ge=0, le=0.1)] = 0.03
     """The same while nobody waits for events: no request follows, no monitor client is connected.
-    Default 0.025: what somebody asks for then is at most that old, and costs a third less CPU."""
+    Default 0.03: what somebody asks for then is at most that old, and costs a third less CPU."""
     aggregation: Literal["none", "low", "medium"] = "medium"
     """How much the kernel sums up connections: none, low, or medium. Default: medium, where events
     are first packets, new TCP flags and one in an interval, which is what flows are needed for;

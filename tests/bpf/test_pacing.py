@@ -39,17 +39,17 @@ def test_time_since_the_last_drain_is_part_of_the_pause() -> None:
     assert pacer.pause_s(now_s + 0.006) == 0
 
 
-def test_a_flood_is_read_before_a_quarter_of_the_ring_is_full() -> None:
-    pacer, now_s = steady(0.001, 400, 96_000)
+def test_a_flood_is_read_before_two_fifths_of_the_ring_are_full() -> None:
+    pacer, now_s = steady(0.001, 800, 192_000)
     pause_s = pacer.pause_s(now_s)
     assert pause_s is not None
     assert pause_s < 0.001
-    assert pause_s * 96_000 / 0.001 == pytest.approx(RING_BYTES / 4)
+    assert pause_s * 192_000 / 0.001 == pytest.approx(RING_BYTES * 0.4)
 
 
 def test_a_flood_that_leaves_no_time_is_read_without_a_pause() -> None:
     pacer, now_s = steady(0.001, 1000, RING_BYTES)
-    assert pacer.pause_s(now_s + 0.0003) == 0
+    assert pacer.pause_s(now_s + 0.00035) == 0
 
 
 def test_a_burst_long_ago_is_forgotten() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from palomar_server.table import FLOW, ICMP_QUOTE, REPEATING_OFFSET, by_time, opaque, take
+from palomar_server.table import FLOW, ICMP_QUOTE, REPEATING_OFFSET, by_time, joined, opaque, take
 from palomar_server.testing import flow_rows
 
 
@@ -71,3 +71,11 @@ def test_quote_of_an_icmp_error_lies_over_columns_that_icmp_does_not_have() -> N
     changed = {name for name in FLOW.names or () if (rows[name] != flow_rows()[name]).any()}
     of_others = {"socket_cookie", "cgroup_id", "igmp_group", "vrrp_vrid"}
     assert changed == {"icmp_type", "icmp_code"} | of_others
+
+
+def test_rows_are_joined_as_they_are() -> None:
+    first, second = flow_rows(2, source_port=[1, 2]), flow_rows(1, source_port=3)
+    rows = joined(first, second)
+    assert rows.dtype == FLOW
+    assert rows.tobytes() == first.tobytes() + second.tobytes()
+    assert joined(first) is first

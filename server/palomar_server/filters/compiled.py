@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from palomar_server.table import Mask
     from palomar_server.view import View
 
-ROWS_AT_ONCE_MAX = 16_384
+ROWS_AT_ONCE_MAX = 65_536
 """Rows looked at in one go: a fraction of a millisecond where columns decide."""
 ROWS_AT_ONCE_MIN = 32
 """A millisecond or two even where the whole flow of each row is built."""
