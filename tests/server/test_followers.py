@@ -250,7 +250,7 @@ async def test_an_error_while_looking_ends_the_streams_of_its_group_only() -> No
 
 
 @pytest.mark.parametrize(
-    ("took_s", "pause_s"), [(0.0001, 0.0015), (0.002, 0.03), (0.01, 0.05), (0.1, 0.3)]
+    ("took_s", "pause_s"), [(0.0001, 0.0008), (0.002, 0.016), (0.01, 0.05), (0.1, 0.3)]
 )
 async def test_the_dispatcher_rests_by_what_a_round_took(
     monkeypatch: pytest.MonkeyPatch, took_s: float, pause_s: float
