@@ -61,7 +61,10 @@ class Api:
         self._hooks = hooks
         self._node_name = node_name
         self._filter_limits = FilterLimits(
-            settings.filters_max, settings.filter_values_max, settings.filter_expressions_max
+            filters_max=settings.filters_max,
+            values_max=settings.filter_values_max,
+            expressions_max=settings.filter_expressions_max,
+            patterns_max=settings.filter_patterns_max,
         )
         self._namespaces = SeenNamespaces(surroundings.endpoints)
         hooks.register(self._namespaces, _NAMESPACES_HOOK)

@@ -6,6 +6,7 @@ text is made only of values that somebody is told.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -126,7 +127,7 @@ class AddressProperty:
         return None
 
 
-class NamedProperty:
+class NamedProperty(ABC):
     """Values that other tables have under what stands in the row.
 
     Different rows of such a table may have the same values, as two containers of one pod have the
@@ -147,13 +148,13 @@ class NamedProperty:
         self._values: list[Values] = []
         self._code_of_values: dict[Values, int] = {}
 
+    @abstractmethod
     def read(self, found: Found, end: End) -> NDArray[np.uint64]:
         """A key for each row, shape (n,), that tells what `resolve` needs."""
-        raise NotImplementedError
 
+    @abstractmethod
     def resolve(self, key: int) -> Values:
         """The values that a key stands for now."""
-        raise NotImplementedError
 
     def codes(self, found: Found, end: End) -> Codes:
         """See `Property`."""

@@ -49,6 +49,7 @@ PAUSE_RING_SHARE = 1 / 8
 PAUSE_FACTOR_MIN = 3
 """And in any case so many times as long: never more than a quarter of the loop's time."""
 _BURST_S = 0.01
+"""Events since the last round came within this time at most, when the rate is reckoned."""
 _TURN_S = 0.002
 """Time after which the dispatcher lets others of the loop have their turn within a round."""
 

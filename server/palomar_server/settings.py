@@ -247,9 +247,9 @@ class Settings(BaseModel):
     """Portal queries worked on at once. Default 4: they share one core with all streams."""
     batch_responses_max: _Count = 4_096
     """Responses in a batch of flows. Default 4,096: what a client holds at once."""
-    batch_bytes_max: Annotated[int, Field(ge=1 << 10, le=1 << 30)] = 1 << 20
-    """Bytes of responses in a batch. Default 1 MiB: a quarter of what gRPC clients take."""
-    batch_delay_max_s: Annotated[float, Field(ge=0, le=60)] = 1.0
+    batch_bytes_max: Annotated[int, Field(ge=1 << 10, le=3 << 20)] = 1 << 20
+    """Bytes of responses in a batch. Default 1 MiB: a quarter of the 4 that gRPC clients take."""
+    batch_delay_max_s: Annotated[float, Field(ge=0, le=10)] = 1.0
     """Seconds that a request may have flows held back to fill a batch. Default 1: a busy node
     overwrites its ring soon after."""
     filters_max: _Count = 64
@@ -261,6 +261,8 @@ class Settings(BaseModel):
     filter_expressions_max: _Count = 16
     """CEL expressions in a request. Default 16: each is evaluated for every flow that the other
     fields leave."""
+    filter_patterns_max: _Count = 32
+    """Regular expressions in a request. Default 32: to compile one takes up to some 10 ms."""
     hooks: HookNames = ()
     """MODULE:OBJECT of hooks to run events through, in order; repeatable. Default: none."""
     hook_entry_points: EntryPointNames = ("all",)

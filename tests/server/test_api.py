@@ -234,6 +234,14 @@ async def test_queries_at_once_are_bounded_by_the_settings(tmp_path: Path) -> No
                 )
             ],
         ),
+        (
+            "filter_patterns_max",
+            [
+                flow_pb2.FlowFilter(
+                    http_path=["a", "b", "c"], event_type=[flow_pb2.EventTypeFilter(type=129)]
+                )
+            ],
+        ),
     ],
 )
 async def test_filters_of_all_services_are_bounded_by_the_settings(
