@@ -264,14 +264,11 @@ def _path(flow: flow_pb2.Flow) -> str:
 
 
 def _from_record(value_of: Callable[[flow_pb2.Flow], str]) -> _Make:
-    return lambda surroundings, record_of, _: RecordProperty(
-        surroundings, record_of, _is_application, value_of
-    )
+    return lambda _surroundings, record_of, _: RecordProperty(record_of, _is_application, value_of)
 
 
-def _node(surroundings: Surroundings, record_of: RecordOf, node_name: str) -> Property:
+def _node(_: Surroundings, record_of: RecordOf, node_name: str) -> Property:
     return RecordProperty(
-        surroundings,
         record_of,
         _has_record,
         lambda flow: flow.node_name or node_name,

@@ -127,7 +127,37 @@ class AddressProperty:
         return None
 
 
-class NamedProperty(ABC):
+class NumberedValues:
+    """Numbers values in the order in which they come.
+
+    Args:
+        many: whether a flow may have several.
+    """
+
+    def __init__(self, *, many: bool = False) -> None:
+        self.many = many
+        self._values: list[Values] = []
+        self._code_of_values: dict[Values, int] = {}
+
+    def code_of(self, values: Values) -> int:
+        """The number of values, which is made if they are new."""
+        cut = tuple(value[:VALUE_CHARACTERS_MAX] for value in values)
+        code = self._code_of_values.get(cut)
+        if code is None:
+            code = self._code_of_values[cut] = len(self._values)
+            self._values.append(cut)
+        return code
+
+    def values(self, code: int) -> Values:
+        """See `Property`."""
+        return self._values[code]
+
+    def number(self, code: int) -> int | None:  # noqa: ARG002 - see `Property`
+        """See `Property`."""
+        return None
+
+
+class NamedProperty(NumberedValues, ABC):
     """Values that other tables have under what stands in the row.
 
     Different rows of such a table may have the same values, as two containers of one pod have the
@@ -140,13 +170,11 @@ class NamedProperty(ABC):
     """
 
     def __init__(self, surroundings: Surroundings, *, many: bool = False) -> None:
-        self.many = many
+        super().__init__(many=many)
         self.surroundings = surroundings
         self._generation = surroundings.generation
         self._keys = Vocabulary()
         self._code_of_key = np.zeros(0, np.int64)
-        self._values: list[Values] = []
-        self._code_of_values: dict[Values, int] = {}
 
     @abstractmethod
     def read(self, found: Found, end: End) -> NDArray[np.uint64]:
@@ -167,23 +195,6 @@ class NamedProperty(ABC):
             resolved = [self.code_of(self.resolve(key)) for key in fresh]
             self._code_of_key = np.append(self._code_of_key, np.array(resolved, np.int64))
         return self._code_of_key[codes]
-
-    def code_of(self, values: Values) -> int:
-        """The number of values, which is made if they are new."""
-        cut = tuple(value[:VALUE_CHARACTERS_MAX] for value in values)
-        code = self._code_of_values.get(cut)
-        if code is None:
-            code = self._code_of_values[cut] = len(self._values)
-            self._values.append(cut)
-        return code
-
-    def values(self, code: int) -> Values:
-        """See `Property`."""
-        return self._values[code]
-
-    def number(self, code: int) -> int | None:  # noqa: ARG002 - see `Property`
-        """See `Property`."""
-        return None
 
 
 class TableProperty(NamedProperty):
@@ -255,11 +266,10 @@ class AddressNameProperty(NamedProperty):
         return self._values_of(self._addresses.address(address - 1), second)
 
 
-class RecordProperty(NamedProperty):
+class RecordProperty(NumberedValues):
     """Values from the messages of rows: a few microseconds for each that is read.
 
     Args:
-        surroundings: what the values of rows without a message depend on.
         record_of: gives a row's message.
         has_record: which rows have a message worth reading, shape (n,).
         value_of: what it says; empty for nothing.
@@ -268,13 +278,12 @@ class RecordProperty(NamedProperty):
 
     def __init__(
         self,
-        surroundings: Surroundings,
         record_of: RecordOf,
         has_record: Callable[[Rows], Mask],
         value_of: Callable[[flow_pb2.Flow], str],
         otherwise: Callable[[], str] = str,
     ) -> None:
-        super().__init__(surroundings)
+        super().__init__()
         self._record_of = record_of
         self._has_record = has_record
         self._value_of = value_of

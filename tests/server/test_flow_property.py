@@ -64,7 +64,6 @@ def test_records_are_read_where_they_are_and_long_values_cut() -> None:
         return flow_pb2.Flow(node_name="n" * 2_000) if sequence == 1 else None
 
     prop = RecordProperty(
-        Surroundings(EndpointTable()),
         record,
         lambda rows: rows["message"] != 0,
         lambda flow: flow.node_name,
