@@ -16,9 +16,9 @@ from pathlib import Path
 
 import click
 
+from palomar.commands.invocation import Invocation
 from palomar.commands.monitor import monitor
 from palomar.commands.observe import observe
-from palomar.commands.server_options import DEBUG_META_KEY
 from palomar.commands.status import status
 from palomar.commands.version import version
 from palomar.errors import PalomarError
@@ -41,7 +41,7 @@ class _Tool(click.Group):
             click.echo(f"palomar: cannot write the output: {error.strerror or error}", err=True)
             ctx.exit(1)
         except PalomarError as error:
-            if ctx.meta.get(DEBUG_META_KEY):
+            if Invocation.of(ctx).debug:
                 traceback.print_exc()
             from palomar.printers.escape import visible  # noqa: PLC0415 - its package loads protobuf
 
@@ -53,8 +53,10 @@ class _Tool(click.Group):
     cls=_Tool,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context, /) -> None:
     """Watch the network flows of Linux nodes."""
+    Invocation.of(ctx)  # made here, so that all contexts below share it
 
 
 cli.add_command(monitor)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from palomar.client import Client
+from palomar.commands.invocation import Invocation
 from palomar.filters import split_flags
 from palomar.output import Output, standard_error, standard_output
 from palomar.printers import Look, Printer, make_printer
@@ -76,7 +77,9 @@ def show_filters(request: GetFlowsRequest) -> None:
     output.flush()
 
 
-def show_flows(request: GetFlowsRequest, options: Mapping[str, Any]) -> None:
+def show_flows(
+    request: GetFlowsRequest, options: Mapping[str, Any], invocation: Invocation
+) -> None:
     """Ask the server and print what it sends, until it or the user ends the stream.
 
     Raises:
@@ -91,17 +94,17 @@ def show_flows(request: GetFlowsRequest, options: Mapping[str, Any]) -> None:
     )
     errors = standard_error()
     with (
-        _session(request, options, look) as (client, printer, output),
+        _session(request, options, look, invocation) as (client, printer, output),
         client.stream(request) as stream,
     ):
         for response in stream.responses():
             if response.HasField("flow"):
                 output.write(printer.flow(response))
             else:
-                _show_notice(response, printer, output, errors, all_states=options["debug"])
+                _show_notice(response, printer, output, errors, all_states=invocation.debug)
 
 
-def show_events(request: EventRequest, options: Mapping[str, Any]) -> None:
+def show_events(request: EventRequest, options: Mapping[str, Any], invocation: Invocation) -> None:
     """Ask the server for agent or debug events and print them, otherwise like `show_flows`.
 
     Raises:
@@ -109,7 +112,7 @@ def show_events(request: EventRequest, options: Mapping[str, Any]) -> None:
         BrokenPipeError: Whoever read standard output went away.
     """
     look = Look(time_format=options["time_format"], node_name=options["print_node_name"])
-    with _session(request, options, look) as (client, printer, output):
+    with _session(request, options, look, invocation) as (client, printer, output):
         if isinstance(request, GetAgentEventsRequest):
             with client.agent_event_stream(request) as agent_events:
                 for agent_event in agent_events:
@@ -122,13 +125,16 @@ def show_events(request: EventRequest, options: Mapping[str, Any]) -> None:
 
 @contextmanager
 def _session(
-    request: GetFlowsRequest | EventRequest, options: Mapping[str, Any], look: Look
+    request: GetFlowsRequest | EventRequest,
+    options: Mapping[str, Any],
+    look: Look,
+    invocation: Invocation,
 ) -> Iterator[tuple[Client, Printer, Output]]:
     """Connect, and print at the end what the printer held back, however the stream ends."""
     printer = make_printer(options["output"], look)
     output = standard_output(prompt=options["follow"])
-    with Client(options["server"], connect_timeout_s=options["connect_timeout_s"]) as client:
-        if options["debug"]:
+    with invocation.client() as client:
+        if invocation.debug:
             standard_error().write(f"asking {client.server}: {to_json(request)}\n")
         try:
             yield client, printer, output

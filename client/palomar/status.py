@@ -3,7 +3,7 @@
 Called by `commands.status`; the text is that of Hubble's command line.
 """
 
-from palomar.client import Client
+from palomar.commands.invocation import Invocation
 from palomar.errors import ServerUnavailable
 from palomar.health import Health
 from palomar.output import standard_output
@@ -14,12 +14,11 @@ from palomar_proto.observer.observer_pb2 import ServerStatusResponse
 _NS_PER_SECOND = 1_000_000_000
 
 
-def show_status(server: str | None, connect_timeout_s: float, *, as_json: bool) -> None:
+def show_status(invocation: Invocation, *, as_json: bool) -> None:
     """Ask for health and counters and print them.
 
     Args:
-        server: As `Client` takes it.
-        connect_timeout_s: How long to wait for a connection.
+        invocation: Makes the client.
         as_json: Whether to print ServerStatusResponse as JSON instead of text.
 
     Raises:
@@ -27,7 +26,7 @@ def show_status(server: str | None, connect_timeout_s: float, *, as_json: bool) 
         PalomarError: See `palomar.errors`.
     """
     output = standard_output()
-    with Client(server, connect_timeout_s=connect_timeout_s) as client:
+    with invocation.client() as client:
         health = client.health()
         if not as_json and health is not None:
             said = "Ok" if health is Health.SERVING else f"Unavailable: {health.name}"

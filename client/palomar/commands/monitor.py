@@ -2,7 +2,7 @@
 
 import click
 
-from palomar.commands.server_options import DEBUG_META_KEY
+from palomar.commands.invocation import Invocation
 from palomar.errors import InvalidRequest, ServerUnavailable
 from palomar.event_types import EVENT_TYPES, event_type_filter
 
@@ -57,7 +57,7 @@ def monitor(
       palomar monitor -t drop
       palomar monitor --socket /var/run/cilium/monitor1_2.sock --json
     """  # noqa: D301 - click looks for the backspace character
-    ctx.meta[DEBUG_META_KEY] = debug
+    Invocation.of(ctx).debug = debug
 
     from palomar.monitor import DEFAULT_MONITOR_SOCKET, MonitorClient  # noqa: PLC0415 - loads what --help need not
     from palomar.output import standard_output  # noqa: PLC0415

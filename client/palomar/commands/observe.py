@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from palomar.commands.flag_order import OrderedCommand, flags_in_order
+from palomar.commands.invocation import Invocation
 from palomar.commands.observe_events import agent_events, debug_events
 from palomar.commands.selection_options import (
     format_options,
@@ -107,7 +108,7 @@ def flows(ctx: click.Context, /, **options: Any) -> None:
     if options["print_raw_filters"]:
         observation.show_filters(request)
     else:
-        observation.show_flows(request, options)
+        observation.show_flows(request, options, Invocation.of(ctx))
 
 
 observe.add_command(agent_events)

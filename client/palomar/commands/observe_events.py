@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from palomar.commands.invocation import Invocation
 from palomar.commands.selection_options import (
     format_options,
     refuse_following_table,
@@ -58,4 +59,4 @@ def _show(ctx: click.Context, kind: Any, options: dict[str, Any]) -> None:
         request = observation.build_events_request(kind, options)
     except InvalidRequest as error:
         raise click.UsageError(str(error), ctx) from error
-    observation.show_events(request, options)
+    observation.show_events(request, options, Invocation.of(ctx))

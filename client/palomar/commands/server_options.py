@@ -4,16 +4,14 @@ from collections.abc import Callable
 
 import click
 
+from palomar.commands.invocation import Invocation
 from palomar.errors import InvalidRequest
 from palomar.target import DEFAULT_SERVER, SERVER_VARIABLE, parse_target
 from palomar.timestamps import SECOND_NS, duration_ns
 
-DEBUG_META_KEY = "palomar.debug"
-"""Where the context notes `--debug`, for `cli`, which shows the errors."""
-
 
 def server_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add `--server`, `--timeout` and `--debug`."""
+    """Add `--server`, `--timeout` and `--debug`, whose values go to the `Invocation`."""
     for option in reversed(
         (
             click.option(
@@ -21,14 +19,15 @@ def server_options(command: Callable[..., None]) -> Callable[..., None]:
                 envvar=SERVER_VARIABLE,
                 metavar="TARGET",
                 callback=_server,
+                expose_value=False,
                 help=f"unix:PATH or HOST:PORT of palomard, Hubble or a relay. Also "
                 f"${SERVER_VARIABLE}.  [default: {DEFAULT_SERVER}]",
             ),
             click.option(
                 "--timeout",
-                "connect_timeout_s",
                 default="5s",
                 callback=_seconds,
+                expose_value=False,
                 metavar="DURATION",
                 help="How long to wait for a connection.  [default: 5s]",
             ),
@@ -37,6 +36,7 @@ def server_options(command: Callable[..., None]) -> Callable[..., None]:
                 "--debug",
                 is_flag=True,
                 callback=_note_debug,
+                expose_value=False,
                 help="Say more; show a traceback on errors.",
             ),
         )
@@ -45,26 +45,25 @@ def server_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _note_debug(ctx: click.Context, param: click.Parameter, value: bool) -> bool:  # noqa: FBT001 - click calls it so
+def _note_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click calls it so
     del param
-    ctx.meta[DEBUG_META_KEY] = value
-    return value
+    Invocation.of(ctx).debug = value
 
 
-def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
+def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> None:
     """Read a duration such as `5s` or `1m30s`, more than nothing."""
     parsed_ns = duration_ns(value)
     if parsed_ns is None or parsed_ns <= 0:
         raise click.BadParameter(
             f"{value!r} is not a duration; write it like 5s or 1m30s", ctx, param
         )
-    return parsed_ns / SECOND_NS
+    Invocation.of(ctx).connect_timeout_s = parsed_ns / SECOND_NS
 
 
-def _server(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+def _server(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
     """Refuse what is no target as a wrong argument, before anything is asked of it."""
     try:
         parse_target(value)
     except InvalidRequest as error:
         raise click.BadParameter(str(error), ctx, param) from error
-    return value
+    Invocation.of(ctx).server = value

@@ -2,6 +2,7 @@
 
 import click
 
+from palomar.commands.invocation import Invocation
 from palomar.commands.server_options import server_options
 
 
@@ -15,10 +16,9 @@ from palomar.commands.server_options import server_options
     help="Format.  [default: compact]",
 )
 @server_options
-def status(*, output: str, server: str | None, connect_timeout_s: float, debug: bool) -> None:
+@click.pass_context
+def status(ctx: click.Context, /, *, output: str) -> None:
     """Check the server's health and show its counters; exits with 1 if it does not serve."""
-    del debug  # only matters where errors are shown
-
     from palomar.status import show_status  # noqa: PLC0415 - loads gRPC, as in observe
 
-    show_status(server, connect_timeout_s, as_json=output != "compact")
+    show_status(Invocation.of(ctx), as_json=output != "compact")
