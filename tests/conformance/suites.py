@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from tests.conformance import decode_cases, filter_cases, getflows_cases, monitor_socket_cases
+from tests.conformance import (
+    cli_cases,
+    decode_cases,
+    filter_cases,
+    getflows_cases,
+    monitor_socket_cases,
+)
 from tests.conformance.corpus import Suite
 
 SUITES = (
@@ -10,4 +16,5 @@ SUITES = (
     Suite("filters/cases.jsonl", filter_cases.prepare),
     Suite("monitor_socket.jsonl", monitor_socket_cases.prepare),
     Suite("getflows.jsonl", getflows_cases.prepare),
+    Suite("cli/cases.jsonl", cli_cases.prepare),
 )
