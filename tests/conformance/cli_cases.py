@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ _HUBBLE_LOG = "time=TIME level="
 
 
 class Worker:
-    """The process that runs the cases; ends with its standard input."""
+    """The process that runs the cases; ends with its standard input, and with this object."""
 
     def __init__(self, folder: Path) -> None:
         self._process = subprocess.Popen(
@@ -39,6 +40,7 @@ class Worker:
             encoding="utf-8",
             cwd=ROOT,
         )
+        self.close = weakref.finalize(self, self._process.communicate)
 
     def run(self, case: Case) -> dict[str, Any]:
         """What came of a case.

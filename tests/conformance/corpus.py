@@ -14,7 +14,7 @@ import enum
 import json
 import traceback
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -167,6 +167,16 @@ def run_file(
             if not any(map(rule.matches, names))
         )
     return report
+
+
+def judged(report: FileReport, rules: Sequence[Rule]) -> FileReport:
+    """The same cases, run once, by other rules."""
+    own = [rule for rule in rules if rule.file == report.file]
+    outcomes = [
+        one if one.error else replace(one, verdict=_verdict(one.name, one.comparison, own))
+        for one in report.outcomes
+    ]
+    return FileReport(report.file, outcomes, report.notes)
 
 
 def _prepared(suite: Suite, folder: Path) -> Run:
