@@ -54,6 +54,8 @@ class Part:
     """Bits of the column `flags` that decide on them, too."""
     write: _WritePart | None = None
     """Gives the part serialised where it is a usual one, else None: quicker than to build it."""
+    written: frozenset[str] = frozenset()
+    """The only fields that `write` ever sets."""
 
 
 def _set_manner(flow: flow_pb2.Flow, fields: Any, surroundings: Surroundings) -> None:
@@ -106,6 +108,7 @@ _NETWORK = Part(
     flow_message.set_network,
     Flag.ETHERNET | Flag.IP | Flag.ENCRYPTED | Flag.XLATED,
     plain_network,
+    frozenset({"ethernet", "IP"}),
 )
 _SERVICES = Part(
     frozenset({"source_service", "destination_service"}),
@@ -185,7 +188,7 @@ class FlowParts:
             for part in PARTS
             if mask is None or mask.wants_some_of(part.fields)
         ]
-        self._ports = PortHeaders() if mask is None else None
+        self._ports = PortHeaders() if mask is None or mask.wants("l4") else None
 
     def of(self, rows: Rows) -> list[tuple[bytes, ...]]:
         """The parts of the flows of `rows`, dtype `FLOW`, all without messages of their own."""
@@ -245,6 +248,13 @@ class KeptPart:
         self.is_always_there = bool(self._mask and self._mask.of(flow_pb2.Flow()).ByteSize())
         """Whether even flows without this part have something of it: messages on the way to fields
         that the mask wants."""
+        # What it writes needs no mask where all of that is wanted.
+        self._write = (
+            part.write
+            if self._mask is None
+            or (not self.is_always_there and all(map(self._mask.wants, part.written)))
+            else None
+        )
         self._most = (KEPT_MAX if mask is None else MASKED_KEPT_MAX) if keeps else 1
         self._names = (*part.columns, "flags") if part.flags else part.columns
         self._key = np.dtype([(name, _FORMATS[name]) for name in self._names])
@@ -276,8 +286,8 @@ class KeptPart:
         if kept is None:
             # Only what decides on this part: whatever else it read would be missing.
             fields = SimpleNamespace(**dict(zip(self._names, columns.item(), strict=True)))
-            if self._mask is None and self.part.write is not None:
-                kept = self.part.write(fields, self._surroundings)
+            if self._write is not None:
+                kept = self._write(fields, self._surroundings)
         if kept is None:
             flow = flow_pb2.Flow()
             self.part.build(flow, fields, self._surroundings)

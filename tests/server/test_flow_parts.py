@@ -193,3 +193,16 @@ def test_no_rows_have_no_parts() -> None:
     assert FlowParts(TABLES).of(nothing) == []
     only_time = FlowParts(TABLES, FlowMask(FieldMask(paths=["time"])))
     assert (only_time.of(nothing), only_time.of(flow_rows(2))) == ([], [(), ()])
+
+
+def test_a_mask_that_wants_whole_headers_does_not_make_them_slower() -> None:
+    paths = ["IP", "ethernet", "l4", "source.pod_name"]
+    whole = FlowParts(TABLES, FlowMask(FieldMask(paths=paths)))
+    assert whole._ports is not None
+    assert [kept._write for kept in whole._kept if kept.part.write] == [
+        part.write for part in PARTS if part.write
+    ]
+    paths = ["IP.source", "l4.TCP", "tunnel.IP"]
+    partly = FlowParts(TABLES, FlowMask(FieldMask(paths=paths)))
+    assert partly._ports is None
+    assert not any(kept._write for kept in partly._kept)
