@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench import corpus
+from bench.client import command_line
 from bench.daemon import cpu_shares, full, idle, live_latency
 from bench.figure import Figure, save, show
 from bench.ingest import ingest, ingest_corpus
@@ -15,7 +16,7 @@ from palomar_bpf.check import check_machine, missing
 
 RESULT = Path(__file__).parents[1] / "build" / "bench.json"
 ALWAYS = (ingest, ingest_corpus, full)
-CORPUS = (ingest_with_followers, queries, latency)
+CORPUS = (ingest_with_followers, queries, latency, command_line)
 """What needs the mixed corpus."""
 LIVE = (idle, cpu_shares, live_latency)
 

@@ -5,6 +5,7 @@ Usage: python docs/generate.py
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 import yaml
@@ -49,3 +50,4 @@ def differences_page() -> str:
 if __name__ == "__main__":
     SETTINGS.write_text(settings_page())
     DIFFERENCES.write_text(differences_page())
+    runpy.run_path(str(Path(__file__).with_name("record_terminal_session.py")), run_name="__main__")

@@ -6,9 +6,11 @@
         for flow in client.observe(pod="web", verdict="dropped", follow=True):
             print(flow.Summary)
 
-`AsyncClient` is the same for asyncio. Flows are `palomar_proto.flow.flow_pb2.Flow` messages. The
-names below are loaded when first used, since gRPC takes longer to import than a short command to
-run.
+`AsyncClient` is the same for asyncio. Flows are `palomar_proto.flow.flow_pb2.Flow` messages;
+`FlowView(flow)` has typed properties for what people ask of them. See docs/library.md.
+
+The names below are loaded when first used, since gRPC takes longer to import than a short command
+to run.
 """
 
 from importlib import import_module
@@ -16,20 +18,28 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from palomar.async_client import AsyncClient
+    from palomar.auth import BasicAuth, BearerToken
     from palomar.client import Client
     from palomar.errors import (
         InvalidRequest,
         PalomarError,
         ServerError,
         ServerUnavailable,
+        Unauthorized,
         Unsupported,
     )
     from palomar.filters import Filter
     from palomar.flow_place import Position
     from palomar.flow_streams import AsyncFlowStream, FlowStream
+    from palomar.flow_view import FlowEnd, FlowView
+    from palomar.gap import Gap
     from palomar.health import Health
+    from palomar.protojson import to_dict, to_json
+    from palomar.reconnection import Outage, Reconnect
     from palomar.requests import Batching
+    from palomar.server_version import ServerVersion
     from palomar.streams import AsyncBatchStream, AsyncEventStream, BatchStream, EventStream
+    from palomar.tls import Tls
     from palomar.version import __version__
 
 _HOMES = {
@@ -37,20 +47,32 @@ _HOMES = {
     "AsyncClient": "palomar.async_client",
     "AsyncEventStream": "palomar.streams",
     "AsyncFlowStream": "palomar.flow_streams",
+    "BasicAuth": "palomar.auth",
     "BatchStream": "palomar.streams",
     "Batching": "palomar.requests",
+    "BearerToken": "palomar.auth",
     "Client": "palomar.client",
     "EventStream": "palomar.streams",
     "Filter": "palomar.filters",
+    "FlowEnd": "palomar.flow_view",
     "FlowStream": "palomar.flow_streams",
+    "FlowView": "palomar.flow_view",
+    "Gap": "palomar.gap",
     "Health": "palomar.health",
     "InvalidRequest": "palomar.errors",
+    "Outage": "palomar.reconnection",
     "PalomarError": "palomar.errors",
     "Position": "palomar.flow_place",
+    "Reconnect": "palomar.reconnection",
     "ServerError": "palomar.errors",
     "ServerUnavailable": "palomar.errors",
+    "ServerVersion": "palomar.server_version",
+    "Tls": "palomar.tls",
+    "Unauthorized": "palomar.errors",
     "Unsupported": "palomar.errors",
     "__version__": "palomar.version",
+    "to_dict": "palomar.protojson",
+    "to_json": "palomar.protojson",
 }
 
 __all__ = [
@@ -58,20 +80,32 @@ __all__ = [
     "AsyncClient",
     "AsyncEventStream",
     "AsyncFlowStream",
+    "BasicAuth",
     "BatchStream",
     "Batching",
+    "BearerToken",
     "Client",
     "EventStream",
     "Filter",
+    "FlowEnd",
     "FlowStream",
+    "FlowView",
+    "Gap",
     "Health",
     "InvalidRequest",
+    "Outage",
     "PalomarError",
     "Position",
+    "Reconnect",
     "ServerError",
     "ServerUnavailable",
+    "ServerVersion",
+    "Tls",
+    "Unauthorized",
     "Unsupported",
     "__version__",
+    "to_dict",
+    "to_json",
 ]
 
 

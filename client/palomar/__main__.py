@@ -1,5 +1,5 @@
 """`python -m palomar` is the command line tool."""
 
-from palomar.cli import main
+from palomar.entry import main
 
 main()

@@ -4,45 +4,63 @@
         async for flow in client.observe(pod="web", follow=True):
             ...
 
-Everything but the calls is shared with `Client`, where the arguments are explained.
+Everything but running the calls is shared with `Client`, where the arguments are explained.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Self, Unpack, cast
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack, cast
 
 import grpc.aio
 
-from palomar.errors import InvalidRequest, Unsupported
+from palomar import operations
+from palomar.channel import open_aio_channel
+from palomar.errors import PalomarError
+from palomar.event_recovery import EventResponseT
 from palomar.filters import Filter
 from palomar.flow_calls import FlowCalls
-from palomar.flow_streams import AsyncFlowCalls, AsyncFlowStream, OnLost, OnNodeStatus
-from palomar.health import HEALTH_METHOD, Health, decode_health_response, encode_health_request
-from palomar.requests import (
-    Batching,
-    EventKeywords,
-    ObserveKeywords,
-    Selection,
-    add_batch_options,
-    events_request,
-    keyword_request,
+from palomar.flow_streams import (
+    AsyncFlowCalls,
+    AsyncFlowStream,
+    OnGap,
+    OnLost,
+    OnNodeStatus,
+    OnReconnect,
 )
-from palomar.rpc import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, channel_options, translated
+from palomar.noted_calls import AsyncMetadataCall, AsyncNotedCall, note_failure
+from palomar.operations import Operation
+from palomar.reconnection import RECONNECT, Reconnect
+from palomar.reopening import batch_reopening, event_reopening
+from palomar.requests import Batching, EventKeywords, EventRequestT, ObserveKeywords
+from palomar.rpc import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, translated
+from palomar.server_version import ServerVersion, ServerVersions
 from palomar.streams import AsyncBatchStream, AsyncEventStream
 from palomar.target import parse_target
-from palomar_proto.flow.flow_pb2 import FlowFilter
+from palomar_proto.flow.flow_pb2 import Flow, FlowFilter
 from palomar_proto.observer.observer_pb2 import (
     GetAgentEventsRequest,
     GetAgentEventsResponse,
     GetDebugEventsRequest,
     GetDebugEventsResponse,
     GetFlowsRequest,
-    ServerStatusRequest,
+    GetNamespacesResponse,
+    GetNodesResponse,
     ServerStatusResponse,
 )
-from palomar_proto.observer.observer_pb2_grpc import ObserverStub
-from palomar_proto.palomar.v1.flow_batches_pb2_grpc import FlowBatchesStub
+
+if TYPE_CHECKING:
+    from palomar.auth import Auth, Metadata
+    from palomar.health import Health
+    from palomar.queries import ExplainKeywords, HintsKeywords, SummaryKeywords
+    from palomar.tls import Tls
+    from palomar_proto.palomar.v1.explanation_pb2 import ExplainResponse
+    from palomar_proto.palomar.v1.flow_field_pb2 import FlowField
+    from palomar_proto.palomar.v1.hints_pb2 import FilterHintsResponse
+    from palomar_proto.palomar.v1.summary_pb2 import Grouping, SummarizeResponse
+    from palomar_proto.peer.peer_pb2 import ChangeNotification
+
+AnswerT = TypeVar("AnswerT")
 
 
 class AsyncClient:
@@ -52,17 +70,23 @@ class AsyncClient:
         self,
         server: str | None = None,
         *,
+        tls: "Tls | None" = None,
+        auth: "Auth | None" = None,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         request_timeout_s: float = REQUEST_TIMEOUT_S,
+        reconnect: Reconnect | None = RECONNECT,
+        batches: bool = True,
     ) -> None:
-        self._target = parse_target(server)
+        self._target = parse_target(server, tls)
         self._request_timeout_s = request_timeout_s
-        self._channel = grpc.aio.insecure_channel(
-            self._target.address, channel_options(connect_timeout_s)
-        )
-        self._observer = ObserverStub(self._channel)
+        self._auth = auth
+        self._reconnect = reconnect
+        self._channel = open_aio_channel(self._target, self._target.tls, auth, connect_timeout_s)
+        self._versions = ServerVersions()
         self._flow_calls: AsyncFlowCalls = FlowCalls(
-            FlowBatchesStub(self._channel).GetFlowBatches, self._observer.GetFlows
+            lambda request: self._open(operations.flow_batches(request)),
+            lambda request: self._open(operations.flows(request)),
+            batched=None if batches else False,
         )
 
     @property
@@ -70,19 +94,32 @@ class AsyncClient:
         """The server as it was given."""
         return self._target.text
 
+    @property
+    def server_version(self) -> ServerVersion | None:
+        """What the last answer said about the server's version; `None` before, or without."""
+        return self._versions.last
+
     def observe(
         self,
         *filters: Filter | FlowFilter,
         exclude: Iterable[Filter | FlowFilter] = (),
         on_lost: OnLost | None = None,
         on_node_status: OnNodeStatus | None = None,
+        on_gap: OnGap | None = None,
+        on_reconnect: OnReconnect | None = None,
         resume: bytes = b"",
         **keywords: Unpack[ObserveKeywords],
     ) -> AsyncFlowStream:
         """Read flows; see `Client.observe`. Not a coroutine: iterate over what it returns."""
-        request = keyword_request(filters, exclude, time.time_ns(), **keywords)
-        add_batch_options(request, resume)
-        return self.stream(request, on_lost=on_lost, on_node_status=on_node_status)
+        now_ns = time.time_ns()
+        request = operations.flows_request(filters, exclude, resume, None, now_ns, **keywords)
+        return self.stream(
+            request,
+            on_lost=on_lost,
+            on_node_status=on_node_status,
+            on_gap=on_gap,
+            on_reconnect=on_reconnect,
+        )
 
     def stream(
         self,
@@ -90,9 +127,20 @@ class AsyncClient:
         *,
         on_lost: OnLost | None = None,
         on_node_status: OnNodeStatus | None = None,
+        on_gap: OnGap | None = None,
+        on_reconnect: OnReconnect | None = None,
     ) -> AsyncFlowStream:
         """Send a request that is ready; otherwise like `observe`."""
-        return AsyncFlowStream(self._flow_calls, request, self._target, on_lost, on_node_status)
+        return AsyncFlowStream(
+            self._flow_calls,
+            request,
+            self._target,
+            on_lost,
+            on_node_status,
+            on_gap=on_gap,
+            on_reconnect=on_reconnect,
+            reconnect=self._reconnect,
+        )
 
     def flow_batches(
         self,
@@ -103,59 +151,125 @@ class AsyncClient:
         **keywords: Unpack[ObserveKeywords],
     ) -> AsyncBatchStream:
         """Read flows as batches; see `Client.flow_batches`. Not a coroutine."""
-        request = keyword_request(filters, exclude, time.time_ns(), **keywords)
-        add_batch_options(request, resume, batching)
-        return AsyncBatchStream(self._flow_calls.batches(request), self._target)
+        now_ns = time.time_ns()
+        request = operations.flows_request(filters, exclude, resume, batching, now_ns, **keywords)
+        batches = self._flow_calls.batches
+        reopening = batch_reopening(batches, request, self._target, self._reconnect)
+        return self._flow_calls.keep(AsyncBatchStream(reopening.open(), self._target, reopening))
 
     def agent_events(
         self, **keywords: Unpack[EventKeywords]
     ) -> AsyncEventStream[GetAgentEventsResponse]:
         """Read what the agent did; see `Client.agent_events`. Not a coroutine."""
-        selection = Selection(**keywords)
-        request = events_request(GetAgentEventsRequest, selection, time.time_ns())
+        request = operations.agent_events_request(time.time_ns(), **keywords)
         return self.agent_event_stream(request)
 
     def agent_event_stream(
         self, request: GetAgentEventsRequest
     ) -> AsyncEventStream[GetAgentEventsResponse]:
         """Send a request that is ready; otherwise like `agent_events`."""
-        return AsyncEventStream(self._observer.GetAgentEvents(request), self._target)
+        return self._event_stream(operations.agent_events, request)
 
     def debug_events(
         self, **keywords: Unpack[EventKeywords]
     ) -> AsyncEventStream[GetDebugEventsResponse]:
         """Read debug messages; see `Client.debug_events`. Not a coroutine."""
-        selection = Selection(**keywords)
-        request = events_request(GetDebugEventsRequest, selection, time.time_ns())
+        request = operations.debug_events_request(time.time_ns(), **keywords)
         return self.debug_event_stream(request)
 
     def debug_event_stream(
         self, request: GetDebugEventsRequest
     ) -> AsyncEventStream[GetDebugEventsResponse]:
         """Send a request that is ready; otherwise like `debug_events`."""
-        return AsyncEventStream(self._observer.GetDebugEvents(request), self._target)
+        return self._event_stream(operations.debug_events, request)
+
+    def watch_peers(self) -> "AsyncEventStream[ChangeNotification]":
+        """Watch the list of nodes; see `Client.watch_peers`. Not a coroutine."""
+        return AsyncEventStream(self._open(operations.peers()), self._target)
 
     async def status(self) -> ServerStatusResponse:
         """Ask for the server's counters; see `Client.status`."""
-        with translated(self._target):
-            return await self._observer.ServerStatus(
-                ServerStatusRequest(), timeout=self._request_timeout_s
-            )
+        return await self._ask(operations.status())
 
-    async def health(self) -> Health | None:
+    async def health(self) -> "Health | None":
         """Ask whether the server serves; see `Client.health`."""
-        check = cast("Callable[..., Awaitable[bytes]]", self._channel.unary_unary(HEALTH_METHOD))
+        return await self._ask(operations.health())
+
+    async def nodes(self) -> GetNodesResponse:
+        """Ask a relay for its nodes; see `Client.nodes`."""
+        return await self._ask(operations.nodes())
+
+    async def namespaces(self) -> GetNamespacesResponse:
+        """Ask for the namespaces of recent flows; see `Client.namespaces`."""
+        return await self._ask(operations.namespaces())
+
+    async def hints(
+        self,
+        field: "str | FlowField.ValueType",
+        search: str = "",
+        **keywords: "Unpack[HintsKeywords]",
+    ) -> "FilterHintsResponse":
+        """Ask which values a field has; see `Client.hints`."""
+        return await self._ask(operations.hints(field, search, time.time_ns(), **keywords))
+
+    async def summarize(
+        self, *group_by: "str | Grouping", **keywords: "Unpack[SummaryKeywords]"
+    ) -> "SummarizeResponse":
+        """Count flows; see `Client.summarize`."""
+        return await self._ask(operations.summarize(group_by, time.time_ns(), **keywords))
+
+    async def explain(
+        self, about: Flow | str | int | None = None, **keywords: "Unpack[ExplainKeywords]"
+    ) -> "ExplainResponse":
+        """Ask why a packet was dropped; see `Client.explain`."""
+        return await self._ask(operations.explain(about, time.time_ns(), **keywords))
+
+    async def _ask(self, operation: Operation[AnswerT]) -> AnswerT:
+        """Run a call that has one answer."""
+        method: grpc.aio.UnaryUnaryMultiCallable[bytes, AnswerT] = self._channel.unary_unary(
+            operation.method, None, operation.read
+        )
+        metadata = self._metadata()
         try:
-            with translated(self._target):
-                answer = await check(encode_health_request(), timeout=self._request_timeout_s)
-        except Unsupported:
-            return None
-        except InvalidRequest:  # NOT_FOUND: the check is there and knows no observer
-            return Health.SERVICE_UNKNOWN
-        return decode_health_response(answer)
+            with translated(self._target, instead=operation.instead):
+                try:
+                    call = method(
+                        operation.request, timeout=self._request_timeout_s, metadata=metadata
+                    )
+                    answer = await call
+                except grpc.RpcError as error:
+                    note_failure(error, self._versions)
+                    raise
+        except PalomarError as error:
+            return operation.settle(error)
+        self._versions.note(await call.initial_metadata())
+        return answer
+
+    def _metadata(self) -> "Metadata":
+        """What goes with the next call; a token in a file may have been replaced."""
+        return self._auth.metadata if self._auth else ()
+
+    def _event_stream(
+        self, ask: Callable[[EventRequestT], Operation[EventResponseT]], request: EventRequestT
+    ) -> AsyncEventStream[EventResponseT]:
+        reopening = event_reopening(
+            lambda again: self._open(ask(again)), request, self._target, self._reconnect
+        )
+        return self._flow_calls.keep(AsyncEventStream(reopening.open(), self._target, reopening))
+
+    def _open(self, operation: Operation[AnswerT]) -> AsyncNotedCall[AnswerT]:
+        """Run a call that has a stream of answers."""
+        method: grpc.aio.UnaryStreamMultiCallable[bytes, AnswerT] = self._channel.unary_stream(
+            operation.method, None, operation.read
+        )
+        call = cast(
+            "AsyncMetadataCall[AnswerT]", method(operation.request, metadata=self._metadata())
+        )
+        return AsyncNotedCall(call, self._versions, self._target, operation.instead)
 
     async def close(self) -> None:
         """Close the connection; streams still open end. May be called again."""
+        self._flow_calls.close()
         await self._channel.close()
 
     async def __aenter__(self) -> Self:

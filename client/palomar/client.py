@@ -4,46 +4,56 @@
         for flow in client.observe(pod="web", verdict="dropped", last=20):
             print(flow.source.pod_name, "->", flow.destination.pod_name)
 
-Requests are built by `requests`, answers read by `streams` and `health`, errors translated by
-`rpc`; `AsyncClient` uses the same. Here are only the calls.
+Calls are described in `operations`, their streams read by `streams`, errors translated by `rpc`;
+`AsyncClient` uses the same. Here they are only run.
 """
 
 import time
 from collections.abc import Callable, Iterable
-from types import TracebackType
-from typing import Self, Unpack, cast
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack, cast
 
 import grpc
 
-from palomar.errors import InvalidRequest, Unsupported
+from palomar import operations
+from palomar.channel import open_channel
+from palomar.errors import PalomarError
+from palomar.event_recovery import EventResponseT
 from palomar.filters import Filter
 from palomar.flow_calls import FlowCalls
-from palomar.flow_streams import FlowStream, OnLost, OnNodeStatus, SyncFlowCalls
-from palomar.health import HEALTH_METHOD, Health, decode_health_response, encode_health_request
-from palomar.requests import (
-    Batching,
-    EventKeywords,
-    ObserveKeywords,
-    Selection,
-    add_batch_options,
-    events_request,
-    keyword_request,
-)
-from palomar.rpc import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, channel_options, translated
+from palomar.flow_streams import FlowStream, OnGap, OnLost, OnNodeStatus, OnReconnect, SyncFlowCalls
+from palomar.noted_calls import MetadataCall, NotedCall, note_failure
+from palomar.operations import Operation
+from palomar.reconnection import RECONNECT, Reconnect
+from palomar.reopening import batch_reopening, event_reopening
+from palomar.requests import Batching, EventKeywords, EventRequestT, ObserveKeywords
+from palomar.rpc import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, translated
+from palomar.server_version import ServerVersion, ServerVersions
 from palomar.streams import BatchStream, EventStream
 from palomar.target import parse_target
-from palomar_proto.flow.flow_pb2 import FlowFilter
+from palomar_proto.flow.flow_pb2 import Flow, FlowFilter
 from palomar_proto.observer.observer_pb2 import (
     GetAgentEventsRequest,
     GetAgentEventsResponse,
     GetDebugEventsRequest,
     GetDebugEventsResponse,
     GetFlowsRequest,
-    ServerStatusRequest,
+    GetNamespacesResponse,
+    GetNodesResponse,
     ServerStatusResponse,
 )
-from palomar_proto.observer.observer_pb2_grpc import ObserverStub
-from palomar_proto.palomar.v1.flow_batches_pb2_grpc import FlowBatchesStub
+
+if TYPE_CHECKING:
+    from palomar.auth import Auth, Metadata
+    from palomar.health import Health
+    from palomar.queries import ExplainKeywords, HintsKeywords, SummaryKeywords
+    from palomar.tls import Tls
+    from palomar_proto.palomar.v1.explanation_pb2 import ExplainResponse
+    from palomar_proto.palomar.v1.flow_field_pb2 import FlowField
+    from palomar_proto.palomar.v1.hints_pb2 import FilterHintsResponse
+    from palomar_proto.palomar.v1.summary_pb2 import Grouping, SummarizeResponse
+    from palomar_proto.peer.peer_pb2 import ChangeNotification
+
+AnswerT = TypeVar("AnswerT")
 
 
 class Client:
@@ -53,30 +63,46 @@ class Client:
     close it.
 
     Args:
-        server: `unix:PATH`, `unix:///PATH` or `HOST:PORT`. By default `$PALOMAR_SERVER`, else
-            `unix:/run/palomar/palomar.sock`.
+        server: `unix:PATH`, `unix:///PATH`, `HOST:PORT` or `tls://HOST:PORT`. By default
+            `$PALOMAR_SERVER`, else `unix:/run/palomar/palomar.sock`.
+        tls: How to make sure of the server; also makes `HOST:PORT` mean TLS.
+        auth: What to show the server so that it lets us in; over a network only with TLS.
         connect_timeout_s: How long to wait for a connection.
         request_timeout_s: How long a call may take that has one answer. Streams may take forever.
+        reconnect: How to go on after the connection of a stream was lost; `None`: not at all.
+            Streams that follow go on where they were, as far as the server can; look-backs only
+            with palomard. Who cannot reach the server to begin with is told at once.
+        batches: Whether to read flows in batches where the server has them, which is several times
+            as fast. If not, they are asked for by Hubble's GetFlows alone, unless a call needs
+            batches by itself: `flow_batches`, and `resume`.
 
     Raises:
-        InvalidRequest: The server's text cannot be read.
+        InvalidRequest: The server's text cannot be read, a file of `tls` cannot be used, or a
+            secret would be sent in plain text.
+        ServerUnavailable: With `Tls.allow_insecure`, nobody showed a certificate.
     """
 
     def __init__(
         self,
         server: str | None = None,
         *,
+        tls: "Tls | None" = None,
+        auth: "Auth | None" = None,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         request_timeout_s: float = REQUEST_TIMEOUT_S,
+        reconnect: Reconnect | None = RECONNECT,
+        batches: bool = True,
     ) -> None:
-        self._target = parse_target(server)
+        self._target = parse_target(server, tls)
         self._request_timeout_s = request_timeout_s
-        self._channel = grpc.insecure_channel(
-            self._target.address, channel_options(connect_timeout_s)
-        )
-        self._observer = ObserverStub(self._channel)
+        self._auth = auth
+        self._reconnect = reconnect
+        self._channel = open_channel(self._target, self._target.tls, auth, connect_timeout_s)
+        self._versions = ServerVersions()
         self._flow_calls: SyncFlowCalls = FlowCalls(
-            FlowBatchesStub(self._channel).GetFlowBatches, self._observer.GetFlows
+            lambda request: self._open(operations.flow_batches(request)),
+            lambda request: self._open(operations.flows(request)),
+            batched=None if batches else False,
         )
 
     @property
@@ -84,12 +110,19 @@ class Client:
         """The server as it was given."""
         return self._target.text
 
+    @property
+    def server_version(self) -> ServerVersion | None:
+        """What the last answer said about the server's version; `None` before, or without."""
+        return self._versions.last
+
     def observe(
         self,
         *filters: Filter | FlowFilter,
         exclude: Iterable[Filter | FlowFilter] = (),
         on_lost: OnLost | None = None,
         on_node_status: OnNodeStatus | None = None,
+        on_gap: OnGap | None = None,
+        on_reconnect: OnReconnect | None = None,
         resume: bytes = b"",
         **keywords: Unpack[ObserveKeywords],
     ) -> FlowStream:
@@ -101,6 +134,10 @@ class Client:
             on_lost: Called with each notice of lost events, which has no flow of its own;
                 `FlowStream.lost_events` counts them in any case.
             on_node_status: Called when a relay says that nodes came, went or failed.
+            on_gap: Called with each interruption that the stream has gone on after, which tells
+                whether flows may be missing: see `palomar.Gap`.
+            on_reconnect: Called when the connection is lost, and after each attempt that failed,
+                with a `palomar.Outage`.
             resume: The `FlowStream.resume_token` of an earlier stream with the same filters: go on
                 behind the last flow that was read there, without gap or repetition.
             **keywords: What flows (`pod`, `verdict`, …: see `FilterKeywords`) and how many of them
@@ -112,9 +149,15 @@ class Client:
         Raises:
             InvalidRequest: A filter or time means nothing.
         """
-        request = keyword_request(filters, exclude, time.time_ns(), **keywords)
-        add_batch_options(request, resume)
-        return self.stream(request, on_lost=on_lost, on_node_status=on_node_status)
+        now_ns = time.time_ns()
+        request = operations.flows_request(filters, exclude, resume, None, now_ns, **keywords)
+        return self.stream(
+            request,
+            on_lost=on_lost,
+            on_node_status=on_node_status,
+            on_gap=on_gap,
+            on_reconnect=on_reconnect,
+        )
 
     def stream(
         self,
@@ -122,9 +165,20 @@ class Client:
         *,
         on_lost: OnLost | None = None,
         on_node_status: OnNodeStatus | None = None,
+        on_gap: OnGap | None = None,
+        on_reconnect: OnReconnect | None = None,
     ) -> FlowStream:
         """Send a request that is ready; otherwise like `observe`."""
-        return FlowStream(self._flow_calls, request, self._target, on_lost, on_node_status)
+        return FlowStream(
+            self._flow_calls,
+            request,
+            self._target,
+            on_lost,
+            on_node_status,
+            on_gap=on_gap,
+            on_reconnect=on_reconnect,
+            reconnect=self._reconnect,
+        )
 
     def flow_batches(
         self,
@@ -153,9 +207,11 @@ class Client:
         Raises:
             InvalidRequest: A filter or time means nothing.
         """
-        request = keyword_request(filters, exclude, time.time_ns(), **keywords)
-        add_batch_options(request, resume, batching)
-        return BatchStream(self._flow_calls.batches(request), self._target)
+        now_ns = time.time_ns()
+        request = operations.flows_request(filters, exclude, resume, batching, now_ns, **keywords)
+        batches = self._flow_calls.batches
+        reopening = batch_reopening(batches, request, self._target, self._reconnect)
+        return self._flow_calls.keep(BatchStream(reopening.open(), self._target, reopening))
 
     def agent_events(
         self, **keywords: Unpack[EventKeywords]
@@ -173,15 +229,14 @@ class Client:
         Raises:
             InvalidRequest: A time means nothing.
         """
-        selection = Selection(**keywords)
-        request = events_request(GetAgentEventsRequest, selection, time.time_ns())
+        request = operations.agent_events_request(time.time_ns(), **keywords)
         return self.agent_event_stream(request)
 
     def agent_event_stream(
         self, request: GetAgentEventsRequest
     ) -> EventStream[GetAgentEventsResponse]:
         """Send a request that is ready; otherwise like `agent_events`."""
-        return EventStream(self._observer.GetAgentEvents(request), self._target)
+        return self._event_stream(operations.agent_events, request)
 
     def debug_events(
         self, **keywords: Unpack[EventKeywords]
@@ -191,54 +246,153 @@ class Client:
         Returns:
             An iterable of responses, each a `debug_event` with its `time` and `node_name`.
         """
-        selection = Selection(**keywords)
-        request = events_request(GetDebugEventsRequest, selection, time.time_ns())
+        request = operations.debug_events_request(time.time_ns(), **keywords)
         return self.debug_event_stream(request)
 
     def debug_event_stream(
         self, request: GetDebugEventsRequest
     ) -> EventStream[GetDebugEventsResponse]:
         """Send a request that is ready; otherwise like `debug_events`."""
-        return EventStream(self._observer.GetDebugEvents(request), self._target)
+        return self._event_stream(operations.debug_events, request)
+
+    def watch_peers(self) -> "EventStream[ChangeNotification]":
+        """Watch the list of nodes that serve flows.
+
+        Returns:
+            An endless iterable of `palomar_proto.peer.peer_pb2.ChangeNotification`: first each node
+            of the list as added, then what changes. Errors are raised while iterating.
+        """
+        return EventStream(self._open(operations.peers()), self._target)
 
     def status(self) -> ServerStatusResponse:
         """Ask for the server's counters.
 
         Raises:
-            PalomarError: See `palomar.errors`.
+            PalomarError: See `palomar.errors`; so for all methods below.
         """
-        with translated(self._target):
-            return self._observer.ServerStatus(
-                ServerStatusRequest(), timeout=self._request_timeout_s
-            )
+        return self._ask(operations.status())
 
-    def health(self) -> Health | None:
-        """Ask whether the server serves; `None` if it does not offer the health check.
+    def health(self) -> "Health | None":
+        """Ask whether the server serves; `None` if it does not offer the health check."""
+        return self._ask(operations.health())
+
+    def nodes(self) -> GetNodesResponse:
+        """Ask a relay for its nodes, and how it stands with each.
 
         Raises:
-            PalomarError: See `palomar.errors`.
+            Unsupported: The server is no relay.
         """
-        check = cast("Callable[..., bytes]", self._channel.unary_unary(HEALTH_METHOD))
+        return self._ask(operations.nodes())
+
+    def namespaces(self) -> GetNamespacesResponse:
+        """Ask for the namespaces that flows of the last hour were in."""
+        return self._ask(operations.namespaces())
+
+    def hints(
+        self,
+        field: "str | FlowField.ValueType",
+        search: str = "",
+        **keywords: "Unpack[HintsKeywords]",
+    ) -> "FilterHintsResponse":
+        """Ask which values a field has in the flows that the server holds, to choose a filter from.
+
+        Args:
+            field: Its name, such as `pod`, `label` or `drop-reason`: see
+                `palomar_proto/palomar/v1/flow_field.proto`.
+            search: Only values with this at their begin, or behind one of their `/`, `:`, `=`.
+            **keywords: How many, and of which flows: see `palomar.queries.HintsKeywords`; by
+                default of all.
+
+        Returns:
+            The values, those with the most flows first; where none was found, similar ones.
+
+        Raises:
+            InvalidRequest: A name or value means nothing.
+            Unsupported: The server is not palomard.
+        """
+        return self._ask(operations.hints(field, search, time.time_ns(), **keywords))
+
+    def summarize(
+        self, *group_by: "str | Grouping", **keywords: "Unpack[SummaryKeywords]"
+    ) -> "SummarizeResponse":
+        """Count the flows that the server holds: how many, by what, and when.
+
+        Args:
+            *group_by: Up to four fields, such as `from-pod`, `to-label:app` or `drop-reason`; those
+                of an end without `from-` or `to-` count as two. Without any there is one group.
+            **keywords: What to give, and of which flows: see `palomar.queries.SummaryKeywords`; by
+                default of all.
+
+        Raises:
+            InvalidRequest: A name or value means nothing.
+            Unsupported: The server is not palomard.
+        """
+        return self._ask(operations.summarize(group_by, time.time_ns(), **keywords))
+
+    def explain(
+        self, about: Flow | str | int | None = None, **keywords: "Unpack[ExplainKeywords]"
+    ) -> "ExplainResponse":
+        """Ask why a packet was dropped, or a connection is stuck, and what to check next.
+
+        Args:
+            about: A flow, its uuid, or its position in the ring; by default the last dropped flow
+                that passes the filters.
+            **keywords: Filters for the last flow, and the time to look at: see
+                `palomar.queries.ExplainKeywords`.
+
+        Raises:
+            InvalidRequest: A value means nothing, or the server has no such flow any more.
+            Unsupported: The server is not palomard.
+        """
+        return self._ask(operations.explain(about, time.time_ns(), **keywords))
+
+    def _ask(self, operation: Operation[AnswerT]) -> AnswerT:
+        """Run a call that has one answer."""
+        method: grpc.UnaryUnaryMultiCallable[bytes, AnswerT] = self._channel.unary_unary(
+            operation.method, None, operation.read
+        )
+        metadata = self._metadata()
         try:
-            with translated(self._target):
-                answer = check(encode_health_request(), timeout=self._request_timeout_s)
-        except Unsupported:
-            return None
-        except InvalidRequest:  # NOT_FOUND: the check is there and knows no observer
-            return Health.SERVICE_UNKNOWN
-        return decode_health_response(answer)
+            with translated(self._target, instead=operation.instead):
+                try:
+                    answer, call = method.with_call(
+                        operation.request, timeout=self._request_timeout_s, metadata=metadata
+                    )
+                except grpc.RpcError as error:
+                    note_failure(error, self._versions)
+                    raise
+        except PalomarError as error:
+            return operation.settle(error)
+        self._versions.note(call.initial_metadata())
+        return answer
+
+    def _metadata(self) -> "Metadata":
+        """What goes with the next call; a token in a file may have been replaced."""
+        return self._auth.metadata if self._auth else ()
+
+    def _event_stream(
+        self, ask: Callable[[EventRequestT], Operation[EventResponseT]], request: EventRequestT
+    ) -> EventStream[EventResponseT]:
+        reopening = event_reopening(
+            lambda again: self._open(ask(again)), request, self._target, self._reconnect
+        )
+        return self._flow_calls.keep(EventStream(reopening.open(), self._target, reopening))
+
+    def _open(self, operation: Operation[AnswerT]) -> NotedCall[AnswerT]:
+        """Run a call that has a stream of answers."""
+        method: grpc.UnaryStreamMultiCallable[bytes, AnswerT] = self._channel.unary_stream(
+            operation.method, None, operation.read
+        )
+        call = cast("MetadataCall[AnswerT]", method(operation.request, metadata=self._metadata()))
+        return NotedCall(call, self._versions, self._target, operation.instead)
 
     def close(self) -> None:
         """Close the connection; streams still open end. May be called again."""
+        self._flow_calls.close()
         self._channel.close()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()

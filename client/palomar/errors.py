@@ -3,6 +3,7 @@
     PalomarError
     ├── ServerUnavailable   nobody answered: start or find the server, then try again
     ├── InvalidRequest      the question is wrong: change it (also a ValueError)
+    ├── Unauthorized        the server does not let you: bring a token it knows
     ├── Unsupported         this server cannot do that: ask another one, or for something else
     └── ServerError         the server failed while answering: its log says why
 
@@ -13,7 +14,16 @@ gRPC statuses become these classes in `from_status` and nowhere else. Raised by 
 
 
 class PalomarError(Exception):
-    """Base of everything this library raises on purpose."""
+    """Base of everything this library raises on purpose.
+
+    Attributes:
+        status: Name of the gRPC status behind it, such as `UNAVAILABLE`; empty without one.
+        details: The text that came with the status, as it came: it may be of several lines, and
+            have control characters in it.
+    """
+
+    status: str = ""
+    details: str = ""
 
 
 class ServerUnavailable(PalomarError):  # noqa: N818 - named by its cause
@@ -28,6 +38,10 @@ class Unsupported(PalomarError):  # noqa: N818 - likewise
     """The server does not offer this call, or not what was asked of it."""
 
 
+class Unauthorized(PalomarError):  # noqa: N818 - likewise
+    """The server wants to know who asks, or does not let them."""
+
+
 class ServerError(PalomarError):
     """The server, or something between it and us, failed while answering."""
 
@@ -36,21 +50,30 @@ class ServerError(PalomarError):
 _INVALID = frozenset({"INVALID_ARGUMENT", "OUT_OF_RANGE", "FAILED_PRECONDITION", "NOT_FOUND"})
 
 
-def from_status(code: str, details: str, target: str) -> PalomarError:
+def from_status(code: str, details: str, target: str, instead: str = "") -> PalomarError:
     """Turn the gRPC status that `target` answered with into an error of this module.
 
     Args:
         code: Name of the status, such as `UNAVAILABLE`.
         details: The server's own text; may be empty.
         target: The server as the user wrote it, for the message.
+        instead: What to do where the server lacks the method, for the message.
     """
-    text = " ".join(details.split()) or code
+    error = _sorted(code, " ".join(details.split()) or code, target, instead)
+    error.status, error.details = code, details
+    return error
+
+
+def _sorted(code: str, text: str, target: str, instead: str) -> PalomarError:
     if code == "UNAVAILABLE":
         return ServerUnavailable(f"{target} is unavailable: {text}; try again")
     if code == "DEADLINE_EXCEEDED":
         return ServerUnavailable(f"{target} did not answer in time ({text}); try again")
     if code == "UNIMPLEMENTED":
-        return Unsupported(f"{target} cannot do this: {text}")
+        advice = f"; {instead}" if instead else ""
+        return Unsupported(f"{target} cannot do this: {text}{advice}")
+    if code in {"UNAUTHENTICATED", "PERMISSION_DENIED"}:
+        return Unauthorized(f"{target} refused access: {text}; check the token or the password")
     if code in _INVALID:
         return InvalidRequest(f"{target} refused the request: {text}")
     return ServerError(f"{target} failed to answer: {text} ({code})")

@@ -44,7 +44,7 @@ OBSERVATION_POINTS = (
 )
 """Where a trace message was made; the index is its subtype."""
 
-_AGENT_EVENTS = (
+AGENT_EVENTS = (
     "unspecified",
     "message",
     "agent-started",
@@ -57,14 +57,17 @@ _AGENT_EVENTS = (
     "ipcache-upserted",
     "ipcache-deleted",
 )
+"""What an agent notification is about; the index is its subtype."""
 
-_SUBTYPES = {"trace": OBSERVATION_POINTS, "agent": _AGENT_EVENTS}
+_SUBTYPES = {"trace": OBSERVATION_POINTS, "agent": AGENT_EVENTS}
+
+_OTHER_NAMES = {"drops": "drop", "dropped": "drop", "policy": "policy-verdict", "traces": "trace"}
 
 _TYPE_MAX = 2**31 - 1  # event_type is an int32 on the wire
 
 
 def event_type_filter(text: str) -> dict[str, int | bool]:
-    """Read `TYPE[:SUBTYPE]`, each a name in any case or a number.
+    """Read `TYPE[:SUBTYPE]`, each a name in any case or a number; or the subtype of a trace alone.
 
     Returns:
         Fields of a flow.EventTypeFilter.
@@ -72,7 +75,11 @@ def event_type_filter(text: str) -> dict[str, int | bool]:
     Raises:
         InvalidRequest: The type or its subtype is unknown.
     """
-    type_name, colon, subtype_name = text.lower().partition(":")
+    type_name, colon, subtype_name = text.strip().lower().replace("_", "-").partition(":")
+    type_name = _OTHER_NAMES.get(type_name, type_name)
+    if type_name in OBSERVATION_POINTS and not colon:
+        # A point by itself can only be meant as the subtype of a trace.
+        type_name, colon, subtype_name = "trace", ":", type_name
     number = EVENT_TYPES.get(type_name, _number(type_name))
     if number is None:
         raise InvalidRequest(

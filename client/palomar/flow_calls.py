@@ -5,7 +5,8 @@ and any other exactly one.
 """
 
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
+from weakref import WeakSet
 
 import grpc
 
@@ -16,25 +17,51 @@ BatchCallT = TypeVar("BatchCallT")
 FlowCallT = TypeVar("FlowCallT")
 
 
+class Closing(Protocol):
+    """What can be closed."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+StreamT = TypeVar("StreamT", bound=Closing)
+
+
 class FlowCalls(Generic[BatchCallT, FlowCallT]):
     """Opens the calls of one channel, and remembers what its server can.
 
     Args:
         batches: Calls GetFlowBatches.
         flows: Calls GetFlows.
+        batched: Whether the server has FlowBatches, where the caller knows: if it has not, it is
+            never asked for them, unless a position is to be resumed.
 
     Attributes:
         batched: Whether the server has FlowBatches; `None` until it has answered.
+        streams: Those that read from the channel, as long as anybody has them.
     """
 
     def __init__(
         self,
         batches: Callable[[GetFlowsRequest], BatchCallT],
         flows: Callable[[GetFlowsRequest], FlowCallT],
+        *,
+        batched: bool | None = None,
     ) -> None:
         self.batches = batches
         self.flows = flows
-        self.batched: bool | None = None
+        self.batched = batched
+        self.streams: WeakSet[Closing] = WeakSet()
+
+    def keep(self, stream: StreamT) -> StreamT:
+        """Remember a stream, to close it with the channel; returns it."""
+        self.streams.add(stream)
+        return stream
+
+    def close(self) -> None:
+        """Close the streams: one that waits to try again has no call that would end."""
+        for stream in list(self.streams):
+            stream.close()
 
     def open(self, request: GetFlowsRequest) -> tuple[BatchCallT | FlowCallT, bool]:
         """Send a request, and tell whether its answers are batches."""

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from operator import length_hint
 from typing import NamedTuple
 
+from palomar.overlap import flow_time_ns
+from palomar_proto.observer.observer_pb2 import GetFlowsResponse
 from palomar_proto.palomar.v1.flow_batches_pb2 import FlowBatch
 
 _RECEIVED = struct.Struct(">QQ")
@@ -38,6 +40,7 @@ class FlowPlace:
         self._batch = FlowBatch()
         self._length = 0
         self._position: Position | None = None
+        self._last = GetFlowsResponse()
         self._left: Iterator[object] = iter(())
 
     def enter(self, batch: FlowBatch, responses: Iterator[object]) -> None:
@@ -49,6 +52,8 @@ class FlowPlace:
                 list's iterator, which tells how many are left.
         """
         self._before, self._position = self.token(), self.position()
+        if self._length:
+            self._last = self._batch.responses[-1]
         self._batch = batch
         self._left = responses
         self._length = len(batch.responses)
@@ -73,3 +78,8 @@ class FlowPlace:
             return self._position
         sequence = self._batch.sequences[read - 1]
         return Position(self._batch.node_name, self._batch.run_id, sequence)
+
+    def last_ns(self) -> int:
+        """Time of the last response that was read, UTC ns; 0 where it is not known."""
+        read = self._read()
+        return flow_time_ns(self._batch.responses[read - 1] if read else self._last)

@@ -1,133 +1,89 @@
-"""Flows as they arrive, from batches or one by one, with what is said beside them.
+"""Flows as they arrive, from batches or one by one, and from one call after another.
 
-A batch of a hundred flows takes one turn of the outer loop and no test for each of them, since
-reading flows is where a client spends its time. What a response means is decided in `FlowTally`,
-once for both kinds of clients.
+What an answer means is decided in `FlowTally`, and where to go on after a failure in
+`FlowRecovery`. Here the calls are opened and read.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import TypeAlias
 
 import grpc
 
-from palomar.flow_calls import FlowCalls
-from palomar.flow_place import FlowPlace, Position
+from palomar.errors import PalomarError
+from palomar.flow_calls import BatchCallT, FlowCalls, FlowCallT
+from palomar.flow_recovery import FlowRecovery
+from palomar.flow_tally import Answer, FlowTally, OnLost, OnNodeStatus
+from palomar.reconnection import Reconnect
+from palomar.recovery import OnGap, OnReconnect
+from palomar.reopening import CallReopening
 from palomar.streams import AsyncCall, AsyncStream, Call, Stream
 from palomar.target import Target
-from palomar_proto.flow.flow_pb2 import HUBBLE_RING_BUFFER, Flow, LostEvent
+from palomar_proto.flow.flow_pb2 import Flow
 from palomar_proto.observer.observer_pb2 import GetFlowsRequest, GetFlowsResponse
-from palomar_proto.palomar.v1.flow_batches_pb2 import BatchOptions, Completeness, FlowBatch
-from palomar_proto.relay.relay_pb2 import NodeStatusEvent
+from palomar_proto.palomar.v1.flow_batches_pb2 import FlowBatch
 
-OnLost = Callable[[LostEvent], None]
-OnNodeStatus = Callable[[NodeStatusEvent], None]
-
-_Answer: TypeAlias = FlowBatch | GetFlowsResponse
+__all__ = [
+    "AsyncFlowCalls",
+    "AsyncFlowStream",
+    "FlowStream",
+    "OnGap",
+    "OnLost",
+    "OnNodeStatus",
+    "OnReconnect",
+    "SyncFlowCalls",
+]
 
 SyncFlowCalls: TypeAlias = FlowCalls[Call[FlowBatch], Call[GetFlowsResponse]]
 AsyncFlowCalls: TypeAlias = FlowCalls[AsyncCall[FlowBatch], AsyncCall[GetFlowsResponse]]
 
 
-class FlowTally:
-    """What a stream of flows has said beside its flows, and how far its reader is.
+class FlowReopening(CallReopening[GetFlowsRequest, BatchCallT | FlowCallT, Answer]):
+    """Of a stream of flows, which come in batches or one by one.
 
-    Attributes:
-        lost_events: Events that existed and could not be delivered so far: while it is 0, and
-            `restarted` is false, what was received is complete, as far as the server knows.
-        restarted: The server was restarted between the stream that was resumed and this one;
-            nobody knows how many events are lost between the two.
-        completeness: What the last batch said about itself; `None` without batches.
+    Args:
+        calls: Makes the calls.
+        recovery: Decides when, and with which request.
+        target: Who is asked.
     """
 
     def __init__(
-        self,
-        request: GetFlowsRequest,
-        on_lost: OnLost | None,
-        on_node_status: OnNodeStatus | None,
+        self, calls: FlowCalls[BatchCallT, FlowCallT], recovery: FlowRecovery, target: Target
     ) -> None:
-        options = BatchOptions()
-        request.extensions.Unpack(options)
-        self._place = FlowPlace(options.resume_token)
-        self._on_lost = on_lost
-        self._on_node_status = on_node_status
-        self.lost_events = 0
-        self.restarted = False
-        self.completeness: Completeness | None = None
+        super().__init__(self._call, recovery, self._take_any, target)
+        self._calls = calls
+        self._flow_recovery = recovery
+        self._batched = False
+        self._instead: FlowCallT | None = None
 
-    @property
-    def resume_token(self) -> bytes:
-        """Given to `observe`, it goes on behind the last flow read here; empty before the first.
+    def answered(self) -> None:
+        """Note how this server is to be asked, which only what a call answers says."""
+        self._calls.batched = self._batched
+        super().answered()
 
-        Servers other than palomard have no such tokens: it stays empty.
-        """
-        return self._place.token()
+    def delay_s(self, error: grpc.RpcError | PalomarError) -> float | None:
+        """How long to wait after a failure, in seconds; `None`: give up."""
+        if self._batched and isinstance(error, grpc.RpcError):
+            self._instead = self._calls.instead(self._flow_recovery.request, error)
+            if self._instead is not None:
+                return 0.0
+        return super().delay_s(error)
 
-    @property
-    def position(self) -> Position | None:
-        """Where the last flow or notice stands that was read; `None` if unknown."""
-        return self._place.position()
+    def _call(self, request: GetFlowsRequest) -> BatchCallT | FlowCallT:
+        if self._instead is not None:
+            flows, self._instead, self._batched = self._instead, None, False
+            return flows
+        if self._flow_recovery.elsewhere:
+            self._calls.batched = None
+        call, self._batched = self._calls.open(request)
+        return call
 
-    def _flows(self, answer: _Answer) -> Iterator[Flow]:
-        """The flows of an answer; the rest of it is counted and passed on."""
-        if isinstance(answer, GetFlowsResponse):
-            self._note(answer)
-            return iter((answer.flow,) if answer.HasField("flow") else ())
-        self._begin(answer)
-        responses = list(answer.responses)
-        flows = [response.flow for response in responses if response.HasField("flow")]
-        if len(flows) == len(responses):
-            each = iter(flows)
-            self._place.enter(answer, each)
-            return each
-        rest = iter(responses)
-        self._place.enter(answer, rest)
-        return self._flows_among(rest)
-
-    def _flows_among(self, responses: Iterator[GetFlowsResponse]) -> Iterator[Flow]:
-        for response in responses:
-            self._note(response)
-            if response.HasField("flow"):
-                yield response.flow
-
-    def _responses(self, answer: _Answer) -> Iterator[GetFlowsResponse]:
-        """The responses of an answer, counted; of a batch also a notice of what it lost itself."""
-        if isinstance(answer, GetFlowsResponse):
-            self._note(answer)
-            yield answer
-            return
-        for loss in self._begin(answer):
-            yield GetFlowsResponse(lost_events=loss, node_name=answer.node_name, time=loss.last)
-        rest = iter(list(answer.responses))
-        self._place.enter(answer, rest)
-        for response in rest:
-            self._note(response)
-            yield response
-
-    def _begin(self, batch: FlowBatch) -> list[LostEvent]:
-        """Take in what a batch says of itself: losses that are not among its responses."""
-        self.completeness = batch.completeness
-        self.restarted |= batch.completeness.restarted
-        losses = [one for one in batch.completeness.losses if one.source == HUBBLE_RING_BUFFER]
-        for loss in losses:
-            self._count(loss)
-        return losses
-
-    def _note(self, response: GetFlowsResponse) -> None:
-        """Count and pass on what a response without a flow says."""
-        if response.HasField("flow"):
-            return
-        if response.HasField("lost_events"):
-            self._count(response.lost_events)
-        elif response.HasField("node_status") and self._on_node_status is not None:
-            self._on_node_status(response.node_status)
-
-    def _count(self, loss: LostEvent) -> None:
-        self.lost_events += loss.num_events_lost
-        if self._on_lost is not None:
-            self._on_lost(loss)
+    @staticmethod
+    def _take_any(answer: Answer) -> bool:
+        del answer  # `FlowTally` looks into it
+        return True
 
 
-class FlowStream(FlowTally, Stream[_Answer]):
+class FlowStream(FlowTally, Stream[Answer]):
     """Flows as they arrive; iterate once. Closing it or leaving its `with` block ends the call.
 
     Made by `Client`.
@@ -140,12 +96,16 @@ class FlowStream(FlowTally, Stream[_Answer]):
         target: Target,
         on_lost: OnLost | None = None,
         on_node_status: OnNodeStatus | None = None,
+        *,
+        on_gap: OnGap | None = None,
+        on_reconnect: OnReconnect | None = None,
+        reconnect: Reconnect | None = None,
     ) -> None:
-        FlowTally.__init__(self, request, on_lost, on_node_status)
-        call, self._batched = calls.open(request)
-        Stream.__init__(self, call, target)
-        self._calls = calls
-        self._request = request
+        recovery = FlowRecovery(request, reconnect, on_gap, on_reconnect)
+        FlowTally.__init__(self, recovery, on_lost, on_node_status)
+        reopening = FlowReopening(calls, recovery, target)
+        Stream.__init__(self, reopening.open(), target, reopening)
+        calls.keep(self)
 
     def __iter__(self) -> Iterator[Flow]:
         for answer in self._answers():
@@ -160,28 +120,8 @@ class FlowStream(FlowTally, Stream[_Answer]):
         for answer in self._answers():
             yield from self._responses(answer)
 
-    def _arriving(self) -> Iterator[_Answer]:
-        try:
-            for answer in self._call:
-                self._calls.batched = self._batched
-                yield answer
-        except grpc.RpcError as error:
-            flows = self._calls.instead(self._request, error) if self._batched else None
-            if flows is None:
-                raise
-        else:
-            return
-        self._call, self._batched = flows, False
-        if self._closed:
-            flows.cancel()
-        # Only what this call answers says that it was the batches that the server lacks.
-        for answer in flows:
-            self._calls.batched = False
-            yield answer
-        self._calls.batched = False
 
-
-class AsyncFlowStream(FlowTally, AsyncStream[_Answer]):
+class AsyncFlowStream(FlowTally, AsyncStream[Answer]):
     """`FlowStream` for asyncio. Made by `AsyncClient`."""
 
     def __init__(
@@ -191,12 +131,16 @@ class AsyncFlowStream(FlowTally, AsyncStream[_Answer]):
         target: Target,
         on_lost: OnLost | None = None,
         on_node_status: OnNodeStatus | None = None,
+        *,
+        on_gap: OnGap | None = None,
+        on_reconnect: OnReconnect | None = None,
+        reconnect: Reconnect | None = None,
     ) -> None:
-        FlowTally.__init__(self, request, on_lost, on_node_status)
-        call, self._batched = calls.open(request)
-        AsyncStream.__init__(self, call, target)
-        self._calls = calls
-        self._request = request
+        recovery = FlowRecovery(request, reconnect, on_gap, on_reconnect)
+        FlowTally.__init__(self, recovery, on_lost, on_node_status)
+        reopening = FlowReopening(calls, recovery, target)
+        AsyncStream.__init__(self, reopening.open(), target, reopening)
+        calls.keep(self)
 
     async def __aiter__(self) -> AsyncIterator[Flow]:
         async for answer in self._answers():
@@ -208,22 +152,3 @@ class AsyncFlowStream(FlowTally, AsyncStream[_Answer]):
         async for answer in self._answers():
             for response in self._responses(answer):
                 yield response
-
-    async def _arriving(self) -> AsyncIterator[_Answer]:
-        try:
-            async for answer in self._call:
-                self._calls.batched = self._batched
-                yield answer
-        except grpc.RpcError as error:
-            flows = self._calls.instead(self._request, error) if self._batched else None
-            if flows is None:
-                raise
-        else:
-            return
-        self._call, self._batched = flows, False
-        if self._closed:
-            flows.cancel()
-        async for answer in flows:
-            self._calls.batched = False
-            yield answer
-        self._calls.batched = False

@@ -1,107 +1,85 @@
-"""One run of `palomar observe`: the flags' values in, flows or events printed.
+"""One run of `palomar observe`: a request in, flows or events printed.
 
-Builds the request, asks the server, hands each response to the printer and its text to the output.
+Asks the server or reads a file, hands each response to the printer and its text to the output. What
+people should know beside the flows is in `flow_run`; here is only how the parts are put together.
 Called by `commands.observe` and `commands.observe_events`.
 """
 
 import sys
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from palomar.client import Client
+import click
+
 from palomar.commands.invocation import Invocation
-from palomar.filters import split_flags
+from palomar.errors import InvalidRequest
+from palomar.field_choice import field_paths
+from palomar.flow_run import FlowRun
 from palomar.output import Output, standard_error, standard_output
 from palomar.printers import Look, Printer, make_printer
 from palomar.printers.color import choose_palette
-from palomar.printers.notices import is_trouble
-from palomar.printers.protojson import to_json
-from palomar.requests import EventRequestT, Selection, events_request, flows_request
+from palomar.progress import Remarks
+from palomar.requests import NUMBER_MAX
+from palomar.server_failure import hubble_wording
 from palomar_proto.observer.observer_pb2 import (
     GetAgentEventsRequest,
     GetDebugEventsRequest,
     GetFlowsRequest,
-    GetFlowsResponse,
 )
 
-_SELECTION = ("last", "first", "all", "since", "until", "follow")
+if TYPE_CHECKING:
+    from palomar.client import Client
 
+_EXPLAINED = frozenset({"compact", "dict"})
+"""Formats that have room for a cause below a flow."""
+
+_LOCAL = ("unix:", "/")
+"""How servers are written that are reached by a unix socket."""
+
+EventT = TypeVar("EventT")
 EventRequest = GetAgentEventsRequest | GetDebugEventsRequest
-
-
-def build_request(
-    filters: Iterable[tuple[str, str]], options: Mapping[str, Any]
-) -> GetFlowsRequest:
-    """Build the request that the flags describe.
-
-    Args:
-        filters: Filter flags and `not`, in their order, with their values.
-        options: Values of the other flags by parameter name.
-
-    Raises:
-        InvalidRequest: A value means nothing, or flags exclude each other.
-    """
-    allow, deny = split_flags(filters)
-    selection = Selection(**{name: options[name] for name in _SELECTION})
-    return flows_request(selection, allow, deny, time.time_ns())
-
-
-def build_events_request(kind: type[EventRequestT], options: Mapping[str, Any]) -> EventRequestT:
-    """Build the request for agent or debug events that the flags describe.
-
-    Args:
-        kind: GetAgentEventsRequest or GetDebugEventsRequest.
-        options: Values of the flags by parameter name.
-
-    Raises:
-        InvalidRequest: A value means nothing, or flags exclude each other.
-    """
-    selection = Selection(**{name: options[name] for name in _SELECTION})
-    return events_request(kind, selection, time.time_ns())
-
-
-def show_filters(request: GetFlowsRequest) -> None:
-    """Print the filters of a request as YAML with one JSON text each, as Hubble does."""
-    lists = {"allowlist": request.whitelist, "denylist": request.blacklist}
-    lines = []
-    for name, filters in lists.items():
-        if filters:
-            lines.append(f"{name}:\n")
-            for item in filters:
-                text = to_json(item).replace("'", "''")
-                lines.append(f"    - '{text}'\n")
-    output = standard_output()
-    output.write("".join(lines) or "{}\n")
-    output.flush()
 
 
 def show_flows(
     request: GetFlowsRequest, options: Mapping[str, Any], invocation: Invocation
 ) -> None:
-    """Ask the server and print what it sends, until it or the user ends the stream.
+    """Ask the server, or read the file, and print what comes until it or the user ends it.
+
+    Args:
+        request: What to ask for; the fields that are needed are put into it.
+        options: Values of the flags by parameter name.
+        invocation: What holds for the whole run.
 
     Raises:
         PalomarError: See `palomar.errors`; what had arrived is printed.
         BrokenPipeError: Whoever read standard output went away.
+        click.UsageError: Flags exclude each other.
     """
-    look = Look(
-        time_format=options["time_format"],
-        node_name=options["print_node_name"],
-        translate=options["ip_translation"] and not options["numeric"],
-        palette=choose_palette(options["color"], sys.stdout),
-    )
-    errors = standard_error()
+    _check(options, invocation)
+    printer = make_printer(options["output"], _look(options, invocation))
+    local = not invocation.strict and invocation.server.startswith(_LOCAL)
+    try:
+        request.field_mask.paths.extend(field_paths(options, printer, local=local))
+    except InvalidRequest as error:
+        raise click.UsageError(str(error)) from error
+    if not request.field_mask.paths:
+        request.ClearField("field_mask")
+    output = standard_output(prompt=options["follow"])
+    # What nobody waits for needs no line that says how far it is.
+    watch = not (options["follow"] or options.get("silent_errors") or invocation.strict)
+    flows_max = 0 if request.number == NUMBER_MAX else request.number
     with (
-        _session(request, options, look, invocation) as (client, printer, output),
-        client.stream(request) as stream,
+        hubble_wording(strict=invocation.strict),
+        Remarks(standard_error(), sys.stderr, watch=watch, flows_max=flows_max) as remarks,
     ):
-        for response in stream.responses():
-            if response.HasField("flow"):
-                output.write(printer.flow(response))
-            else:
-                _show_notice(response, printer, output, errors, all_states=invocation.debug)
+        run = FlowRun(request, printer, output, remarks, options=options, invocation=invocation)
+        if options.get("input_file"):
+            run.read_file(options["input_file"])
+            return
+        with invocation.client() as client:
+            _echo(request, client, remarks, invocation)
+            run.ask(client)
 
 
 def show_events(request: EventRequest, options: Mapping[str, Any], invocation: Invocation) -> None:
@@ -110,49 +88,95 @@ def show_events(request: EventRequest, options: Mapping[str, Any], invocation: I
     Raises:
         PalomarError: See `palomar.errors`; what had arrived is printed.
         BrokenPipeError: Whoever read standard output went away.
+        click.UsageError: They were to come from a file.
     """
-    look = Look(time_format=options["time_format"], node_name=options["print_node_name"])
-    with _session(request, options, look, invocation) as (client, printer, output):
-        if isinstance(request, GetAgentEventsRequest):
-            with client.agent_event_stream(request) as agent_events:
-                for agent_event in agent_events:
-                    output.write(printer.agent_event(agent_event))
-        else:
-            with client.debug_event_stream(request) as debug_events:
-                for debug_event in debug_events:
-                    output.write(printer.debug_event(debug_event))
+    if options.get("input_file") and not invocation.strict:
+        raise click.UsageError("only flows can be read from a file; leave out --input-file")
+    printer = make_printer(options["output"], _look(options, invocation))
+    output = standard_output(prompt=options["follow"])
+    with (
+        hubble_wording(strict=invocation.strict),
+        Remarks(standard_error(), sys.stderr, watch=False) as remarks,
+        invocation.client() as client,
+    ):
+        _echo(request, client, remarks, invocation)
+        with _ended(printer, output):
+            if isinstance(request, GetAgentEventsRequest):
+                with client.agent_event_stream(request) as agent_events:
+                    for agent_event in _answered(agent_events, client, invocation):
+                        output.write(printer.agent_event(agent_event))
+            else:
+                with client.debug_event_stream(request) as debug_events:
+                    for debug_event in _answered(debug_events, client, invocation):
+                        output.write(printer.debug_event(debug_event))
+
+
+def _answered(
+    events: Iterable[EventT], client: "Client", invocation: Invocation
+) -> Iterator[EventT]:
+    """Pass events on; with the first one warn of a server that knows more than this client."""
+    for number, event in enumerate(events):
+        if number == 0:
+            from palomar.version_check import warn_of_newer_server  # noqa: PLC0415 - loaded once events are there
+
+            warn_of_newer_server(client)
+        yield event
+
+
+def _check(options: Mapping[str, Any], invocation: Invocation) -> None:
+    """Refuse flags that mean nothing together.
+
+    Raises:
+        click.UsageError: They do.
+    """
+    if options.get("input_file") and invocation.strict:
+        if invocation.configuration.boolean("port-forward"):
+            raise click.UsageError("cannot use --input-file and --auto-port-forward together")
+    elif options.get("input_file"):
+        for name in ("port-forward", "explain"):
+            if invocation.flags.get(name) or options.get(name):
+                raise click.UsageError(f"--{name} asks a server, and --input-file asks none")
+    if options.get("explain") and options["output"] not in _EXPLAINED:
+        raise click.UsageError(
+            f"--explain writes below each drop, where -o {options['output']} has no room; "
+            "use -o compact or dict, or `palomar explain`"
+        )
+
+
+def _look(options: Mapping[str, Any], invocation: Invocation) -> Look:
+    """Take the user's choices for the human formats; events have fewer flags than flows."""
+    return Look(
+        time_format=options["time_format"],
+        node_name=options["print_node_name"],
+        translate=options.get("ip_translation", True) and not options.get("numeric", False),
+        palette=choose_palette(options.get("color", "never"), sys.stdout),
+        policy_names=options.get("print_policy_names", False),
+        strict=invocation.strict,
+    )
 
 
 @contextmanager
-def _session(
+def _ended(printer: Printer, output: Output) -> Iterator[None]:
+    """Print at the end what the printer held back, however the stream ends."""
+    try:
+        yield
+    finally:
+        output.write(printer.end())
+        output.flush()
+
+
+def _echo(
     request: GetFlowsRequest | EventRequest,
-    options: Mapping[str, Any],
-    look: Look,
+    client: "Client",
+    remarks: Remarks,
     invocation: Invocation,
-) -> Iterator[tuple[Client, Printer, Output]]:
-    """Connect, and print at the end what the printer held back, however the stream ends."""
-    printer = make_printer(options["output"], look)
-    output = standard_output(prompt=options["follow"])
-    with invocation.client() as client:
-        if invocation.debug:
-            standard_error().write(f"asking {client.server}: {to_json(request)}\n")
-        try:
-            yield client, printer, output
-        finally:
-            output.write(printer.end())
-            output.flush()
-
-
-def _show_notice(
-    response: GetFlowsResponse,
-    printer: Printer,
-    output: Output,
-    errors: Output,
-    *,
-    all_states: bool,
 ) -> None:
-    """Print what is not a flow: losses among the flows, node states beside them."""
-    if response.HasField("lost_events"):
-        output.write(printer.loss(response))
-    elif response.HasField("node_status") and (all_states or is_trouble(response.node_status)):
-        errors.write(printer.node_status(response))
+    """Say what is asked of whom, where that was asked for."""
+    if not (invocation.debug or invocation.verbose):
+        return
+    from palomar.request_echo import debug_echo, verbose_echo  # noqa: PLC0415 - few runs need it
+
+    if invocation.debug:
+        remarks.write(debug_echo(request, client.server, strict=invocation.strict))
+    elif not invocation.strict:
+        remarks.write(verbose_echo(request, client.server))

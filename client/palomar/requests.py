@@ -6,6 +6,8 @@ Both clients and the command line build their requests here. Does no I/O; the cl
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import reduce
+from operator import or_
 from typing import TypedDict, TypeVar, Unpack, cast
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -226,14 +228,38 @@ def keyword_request(
         )
     if by_keyword:
         filters = (Filter(**cast("FilterKeywords", by_keyword)),)
-    return flows_request(selection, _messages(filters), _messages(exclude), now_ns)
+    allow, deny = filter_lists(filters, exclude)
+    return flows_request(selection, allow, deny, now_ns)
 
 
-def _messages(filters: Iterable[Filter | FlowFilter]) -> list[FlowFilter]:
-    messages: list[FlowFilter] = []
-    for item in filters:
-        messages += item.messages if isinstance(item, Filter) else (item,)
-    return messages
+def filter_lists(
+    filters: Iterable[Filter | FlowFilter], exclude: Iterable[Filter | FlowFilter]
+) -> tuple[list[FlowFilter], list[FlowFilter]]:
+    """Put filters into the lists of a request.
+
+    Args:
+        filters: A flow must match one of them; none lets all pass.
+        exclude: A flow that matches one of these is left out.
+
+    Returns:
+        What to let pass, of which nothing means everything, and what to leave out.
+
+    Raises:
+        InvalidRequest: No two lists can say it: alternatives that leave out different flows, or
+            an exclusion with exceptions.
+    """
+    given = list(filters)
+    denied = [message for item in exclude for message in _messages(item)]
+    if not any(isinstance(item, Filter) and item.deny for item in given):
+        return [message for item in given for message in _messages(item)], denied
+    whole = reduce(
+        or_, [item if isinstance(item, Filter) else Filter.from_lists([item]) for item in given]
+    )
+    return [*whole.allow], [*whole.deny, *denied]
+
+
+def _messages(item: Filter | FlowFilter) -> tuple[FlowFilter, ...]:
+    return item.messages if isinstance(item, Filter) else (item,)
 
 
 def _timestamp(when: When, now_ns: int) -> Timestamp:

@@ -4,17 +4,26 @@ How to wait for the next answer, and how a call ends, is in `Stream` and `AsyncS
 about flows mean is in `flow_streams`.
 """
 
-import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from types import TracebackType
-from typing import Generic, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, NoReturn, Protocol, Self, TypeVar
 
+import grpc
+
+from palomar.errors import PalomarError
 from palomar.rpc import translated
 from palomar.target import Target
 from palomar_proto.palomar.v1.flow_batches_pb2 import FlowBatch
 
+if TYPE_CHECKING:
+    import asyncio
+
 AnswerT = TypeVar("AnswerT")
 AnswerT_co = TypeVar("AnswerT_co", covariant=True)
+AnswerT_contra = TypeVar("AnswerT_contra", contravariant=True)
+CallT_co = TypeVar("CallT_co", covariant=True)
 
 
 class Call(Protocol[AnswerT_co]):
@@ -35,13 +44,58 @@ class AsyncCall(Protocol[AnswerT_co]):
         """End it."""
 
 
-class Stream(Generic[AnswerT]):
-    """The answers of one call; iterate once. Closing it or leaving its `with` block ends it."""
+class Reopening(Protocol[CallT_co, AnswerT_contra]):
+    """How a stream gets on after its call failed; the same for both kinds of streams."""
 
-    def __init__(self, call: Call[AnswerT], target: Target) -> None:
+    def take(self, answer: AnswerT_contra) -> bool:
+        """Whether an answer is new to the reader; for streams that hand out whole answers."""
+
+    def answered(self) -> None:
+        """The call has brought its first answer, or has ended well without any."""
+
+    def delay_s(self, error: grpc.RpcError | PalomarError) -> float | None:
+        """How long to wait after a failure, in seconds; `None`: give up."""
+
+    def open(self) -> CallT_co:
+        """Begin the next call."""
+
+
+class _Once:
+    """Of a stream that ends with its call."""
+
+    def take(self, answer: object) -> bool:
+        del answer  # no call before has brought it
+        return True
+
+    def answered(self) -> None:
+        pass
+
+    def delay_s(self, error: grpc.RpcError | PalomarError) -> None:
+        del error  # no matter which
+
+    def open(self) -> NoReturn:
+        raise AssertionError("a stream was opened again that gives up")
+
+
+class Stream(Generic[AnswerT]):
+    """The answers of a call; iterate once. Closing it or leaving its `with` block ends it.
+
+    Args:
+        call: The call.
+        target: Who is asked.
+        reopening: How to get on after it failed; by default not.
+    """
+
+    def __init__(
+        self,
+        call: Call[AnswerT],
+        target: Target,
+        reopening: Reopening[Call[AnswerT], AnswerT] | None = None,
+    ) -> None:
         self._call = call
         self._target = target
-        self._closed = False
+        self._reopening = reopening or _Once()
+        self._closing = threading.Event()
 
     def _answers(self) -> Iterator[AnswerT]:
         """Yield what the server sends, and let go of the call at the end.
@@ -56,12 +110,41 @@ class Stream(Generic[AnswerT]):
             self.close()
 
     def _arriving(self) -> Iterator[AnswerT]:
-        """What comes over the wire."""
-        yield from self._call
+        """What comes over the wire, in one call after another."""
+        while True:
+            try:
+                yield from self._of_one_call()
+            except (grpc.RpcError, PalomarError) as error:
+                if self._closing.is_set():
+                    return
+                delay_s = self._reopening.delay_s(error)
+                if delay_s is None:
+                    raise
+            else:
+                return
+            if self._closing.wait(delay_s):
+                return
+            try:
+                self._call = self._reopening.open()
+            except ValueError:
+                if self._closing.is_set():  # and the channel too, just now
+                    return
+                raise
+            if self._closing.is_set():  # by a thread that knew only the call before
+                self._call.cancel()
+
+    def _of_one_call(self) -> Iterator[AnswerT]:
+        answers = iter(self._call)
+        for first in answers:
+            self._reopening.answered()
+            yield first
+            yield from answers
+            return
+        self._reopening.answered()
 
     def close(self) -> None:
-        """End the call; may be called from another thread, and again."""
-        self._closed = True
+        """End the call, or the waiting for the next; from any thread, and more than once."""
+        self._closing.set()
         self._call.cancel()
 
     def __enter__(self) -> Self:
@@ -79,12 +162,21 @@ class Stream(Generic[AnswerT]):
 class AsyncStream(Generic[AnswerT]):
     """`Stream` for asyncio: `async for`, `async with`."""
 
-    def __init__(self, call: AsyncCall[AnswerT], target: Target) -> None:
+    def __init__(
+        self,
+        call: AsyncCall[AnswerT],
+        target: Target,
+        reopening: Reopening[AsyncCall[AnswerT], AnswerT] | None = None,
+    ) -> None:
         self._call = call
         self._target = target
+        self._reopening = reopening or _Once()
         self._closed = False
+        self._waiting: asyncio.Future[None] | None = None
 
     async def _answers(self) -> AsyncIterator[AnswerT]:
+        import asyncio  # noqa: PLC0415 - costs synchronous programs their start
+
         try:
             with translated(self._target, cancelled_ends=True):
                 async for answer in self._arriving():
@@ -96,13 +188,44 @@ class AsyncStream(Generic[AnswerT]):
         finally:
             self.close()
 
-    def _arriving(self) -> AsyncIterator[AnswerT]:
-        """What comes over the wire."""
-        return aiter(self._call)
+    async def _arriving(self) -> AsyncIterator[AnswerT]:
+        """What comes over the wire, in one call after another."""
+        while True:
+            answered = False
+            try:
+                async for answer in self._call:
+                    if not answered:
+                        answered = True
+                        self._reopening.answered()
+                    yield answer
+            except (grpc.RpcError, PalomarError) as error:
+                if self._closed:
+                    return
+                delay_s = self._reopening.delay_s(error)
+                if delay_s is None:
+                    raise
+            else:
+                if not answered:
+                    self._reopening.answered()
+                return
+            await self._wait(delay_s)
+            if self._closed:
+                return
+            self._call = self._reopening.open()
+
+    async def _wait(self, delay_s: float) -> None:
+        """Wait so long, or until the stream is closed."""
+        import asyncio  # noqa: PLC0415 - see above
+
+        self._waiting = asyncio.get_running_loop().create_future()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._waiting, delay_s)
 
     def close(self) -> None:
-        """End the call; may be called again."""
+        """End the call, or the waiting for the next; may be called again."""
         self._closed = True
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
         self._call.cancel()
 
     async def __aenter__(self) -> Self:
@@ -124,25 +247,21 @@ class EventStream(Stream[AnswerT]):
     """
 
     def __iter__(self) -> Iterator[AnswerT]:
-        return self._answers()
+        return (answer for answer in self._answers() if self._reopening.take(answer))
 
 
 class AsyncEventStream(AsyncStream[AnswerT]):
     """`EventStream` for asyncio."""
 
-    def __aiter__(self) -> AsyncIterator[AnswerT]:
-        return self._answers()
+    async def __aiter__(self) -> AsyncIterator[AnswerT]:
+        async for answer in self._answers():
+            if self._reopening.take(answer):
+                yield answer
 
 
-class BatchStream(Stream[FlowBatch]):
+class BatchStream(EventStream[FlowBatch]):
     """Batches of GetFlowBatches as they arrive."""
 
-    def __iter__(self) -> Iterator[FlowBatch]:
-        return self._answers()
 
-
-class AsyncBatchStream(AsyncStream[FlowBatch]):
+class AsyncBatchStream(AsyncEventStream[FlowBatch]):
     """`BatchStream` for asyncio."""
-
-    def __aiter__(self) -> AsyncIterator[FlowBatch]:
-        return self._answers()

@@ -2,7 +2,9 @@
 
 A time is a duration in the past in Go's notation (`5m`, `1h30m`, `-2h` for the future) or one of
 the date formats of Hubble's command line: RFC 3339 down to any fraction, the same cut off after
-the day, hour or minute, and RFC 1123 with a numeric zone. Called by `flow_requests`.
+the day, hour or minute, and RFC 1123 with a numeric zone. Beyond Hubble's, `now`, days (`2d`), a
+blank for the `T`, lower case, no zone for UTC and a time of today (UTC) are understood;
+`is_hubble_time` tells the two apart. Called by `requests`.
 """
 
 import re
@@ -32,15 +34,21 @@ _DURATION = re.compile(rf"([+-]?)((?:{_TERM.pattern})+)", re.ASCII)
 
 _DATE = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)"
-    r"(?:T(\d\d)(?::(\d\d)(?::(\d\d)(?:[.,](\d+))?)?)?(Z|[+-]\d\d:\d\d))?",
+    r"(?:T(\d\d?)(?::(\d\d)(?::(\d\d)(?:[.,](\d+))?)?)?(Z|[+-]\d\d:\d\d))?",
     re.ASCII,
 )
+# Not compiled ahead: few runs of the command line get that far.
+_LOOSE_DATE = (
+    r"(\d{4}-\d\d-\d\d)[T ]+(\d\d?(?::\d\d(?::\d\d(?:[.,]\d+)?)?)?) ?(Z|UTC|[+-]\d\d:?\d\d)?"
+)
+_TIME_OF_DAY = r"(\d\d?:\d\d(?::\d\d(?:[.,]\d+)?)?) ?(Z|UTC|[+-]\d\d:?\d\d)?"
+_DAYS = r"(\d{1,6})([DW])"
+_DAY_NS = 86_400 * SECOND_NS
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_RFC_1123 = re.compile(
+_RFC_1123 = (
     rf"(?:{'|'.join(WEEKDAYS)}), (\d\d) ({'|'.join(MONTHS)}) (\d{{4}}) "
-    r"(\d\d):(\d\d):(\d\d) ([+-]\d\d)(\d\d)",
-    re.ASCII,
+    r"(\d\d?):(\d\d):(\d\d) ([+-]\d\d)(\d\d)"
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -92,20 +100,52 @@ def duration_ns(text: str) -> int | None:
     return -total_ns if match[1] == "-" else total_ns
 
 
+def is_hubble_time(text: str) -> bool:
+    """Say whether the `hubble` command takes a text for a time."""
+    return duration_ns(text) is not None or _exact_date_ns(text) is not None
+
+
 def _text_ns(text: str, now_ns: int) -> int:
     past_ns = duration_ns(text)
     if past_ns is not None:
         return now_ns - past_ns
-    try:
-        point_ns = _date_ns(text)
-    except (ValueError, OverflowError):  # a 31 February, an hour 25
-        point_ns = None
+    point_ns = _exact_date_ns(text)
+    if point_ns is None:
+        point_ns = _loose_ns(" ".join(text.split()).upper(), now_ns)
     if point_ns is None:
         raise InvalidRequest(
-            f"time {text!r} is neither a duration in the past (30s, 5m, 1h30m) nor a date "
-            "(2024-03-05, 2024-03-05T10:20Z, 2024-03-05T10:20:30+01:00)"
+            f"time {text!r} is neither a duration in the past (30s, 5m, 1h30m, 2d) nor a date "
+            "(2024-03-05, 2024-03-05T10:20Z, 2024-03-05 10:20:30) nor a time of today (10:20)"
         )
     return point_ns
+
+
+def _loose_ns(text: str, now_ns: int) -> int | None:
+    """Read what nobody can take for something else, upper case and without blanks around."""
+    if text == "NOW":
+        return now_ns
+    if days := re.fullmatch(_DAYS, text, re.ASCII):
+        return now_ns - int(days[1]) * (7 if days[2] == "W" else 1) * _DAY_NS
+    if match := re.fullmatch(_LOOSE_DATE, text, re.ASCII):
+        day, clock, zone = match.groups()
+    elif match := re.fullmatch(_TIME_OF_DAY, text, re.ASCII):
+        clock, zone = match.groups()
+        day = datetime.fromtimestamp(now_ns // SECOND_NS, UTC).date().isoformat()
+    else:
+        return None
+    if zone is None or zone in {"Z", "UTC"}:
+        zone = "Z"
+    elif ":" not in zone:
+        zone = f"{zone[:3]}:{zone[3:]}"
+    return _exact_date_ns(f"{day}T{clock}{zone}")
+
+
+def _exact_date_ns(text: str) -> int | None:
+    """Read a date as Hubble writes them; `None` too for one that no calendar has."""
+    try:
+        return _date_ns(text)
+    except (ValueError, OverflowError):  # a 31 February, an hour 25
+        return None
 
 
 def _date_ns(text: str) -> int | None:
@@ -113,9 +153,9 @@ def _date_ns(text: str) -> int | None:
         year, month, day, hour, minute, second, fraction, zone = match.groups()
         offset = _offset(zone[:3], zone[4:]) if zone and zone != "Z" else timedelta(0)
         nanos = int((fraction or "0")[:9].ljust(9, "0"))
-    elif match := _RFC_1123.fullmatch(text):
+    elif match := re.fullmatch(_RFC_1123, text, re.ASCII | re.IGNORECASE):
         day, month_name, year, hour, minute, second, zone_hours, zone_minutes = match.groups()
-        month = MONTHS.index(month_name) + 1
+        month = MONTHS.index(month_name.title()) + 1
         offset = _offset(zone_hours, zone_minutes)
         nanos = 0
     else:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import grpc
 import pytest
 from click.testing import CliRunner, Result
@@ -19,6 +20,10 @@ PALOMAR = (sys.executable, "-m", "palomar")
 
 def run(*arguments: str) -> Result:
     return CliRunner().invoke(cli, arguments)
+
+
+def strict(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, arguments, env={"PALOMAR_STRICT_HUBBLE": "1"})
 
 
 def test_done_is_0() -> None:
@@ -68,6 +73,85 @@ def test_error_of_the_server_comes_after_what_had_arrived() -> None:
 def test_help_names_every_command() -> None:
     ended = run("--help")
     assert all(command in ended.stdout for command in ("observe", "status", "version"))
+
+
+def test_help_loads_nothing_that_takes_long() -> None:
+    heavy = (
+        "grpc",
+        "google.protobuf",
+        "yaml",
+        "rich",
+        "asyncio",
+        "ssl",
+        "importlib.metadata",
+        "json",
+    )
+    program = (
+        "import sys, palomar.cli as c\n"
+        "try: c.cli(['--help'])\n"
+        "except SystemExit: pass\n"
+        f"print('loaded:', *(name for name in {heavy!r} if name in sys.modules))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert ended.stdout.splitlines()[-1] == "loaded:"
+
+
+def test_command_loads_no_other(plain_environment: dict[str, str]) -> None:
+    program = (
+        "import sys, palomar.cli as c\n"
+        "try: c.cli(['version'])\n"
+        "except SystemExit: pass\n"
+        "print(*sorted(name for name in sys.modules if name.startswith('palomar.commands.')))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env=plain_environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    assert "palomar.commands.observe" not in ended.stdout.split()
+
+
+def test_every_command_of_the_table_is_there() -> None:
+    ctx = click.Context(cli)
+    for name in cli.list_commands(ctx):
+        command = cli.get_command(ctx, name)
+        assert command is not None, name
+        assert command.name == name
+        assert command.short_help or command.hidden
+
+
+@pytest.mark.parametrize("arguments", [(), ("-v",), ("--version",), ("version",), ("--help",)])
+def test_dialect_of_hubble_answers_questions(arguments: tuple[str, ...]) -> None:
+    ended = run("--strict-hubble", *arguments) if arguments else strict()
+    assert (ended.exit_code, ended.stderr) == (0, "")
+    assert ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(("nope",), 'unknown command "nope" for "palomar"'), (("--nope",), "--nope"),
+     (("observe", "--nope"), "unknown flag: --nope"), (("observe", "--color"), "needs an argument"),
+     (("observe", "--request-timeout", "5"), 'time: missing unit in duration "5"')],
+)  # fmt: skip
+def test_wrong_arguments_are_1_and_one_line_in_the_dialect_of_hubble(
+    arguments: tuple[str, ...], words: str
+) -> None:
+    ended = strict(*arguments)
+    assert ended.exit_code == 1
+    assert ended.stdout == ""
+    assert ended.stderr.count("\n") == 1
+    assert words in ended.stderr
+
+
+def test_wrong_settings_do_not_hide_errors() -> None:
+    ended = CliRunner().invoke(cli, ["monitor", "--socket", ""], env={"PALOMAR_DEBUG": "maybe"})
+    assert ended.exit_code == 1
+    assert "no path of a socket" in ended.stderr
 
 
 def test_module_runs_as_a_program(plain_environment: dict[str, str]) -> None:

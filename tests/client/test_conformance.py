@@ -10,7 +10,6 @@ from click.testing import CliRunner
 from google.protobuf.json_format import ParseDict
 
 from palomar.cli import cli
-from palomar.filter_flags import FILTER_KEYS
 from palomar.printers import Look, make_printer
 from palomar.printers.color import COLORED, PLAIN
 from palomar.printers.notices import is_trouble
@@ -175,59 +174,6 @@ def test_selections_make_the_requests_hubble_makes(
         )
     expected = ParseDict(fields, type(server.requests[0])())
     assert server.requests[0] == expected
-
-
-# Deliberate differences of the filter flags, each with the flags of one recorded run.
-_FORGIVEN = {("--verdict", "dropped")}
-_REFUSED_HERE = {  # Hubble leaves these to its server, which refuses them
-    ("--ip", ""), ("--ip", "10.0.0.0/99"), ("--pod", ""), ("--to-pod", ""),
-    ("--port", ""), ("--port", "65536"), ("--port", "http"), ("--port", "80,443"),
-    ("--to-port", "x"),
-}  # fmt: skip
-
-
-def _filter_flags(arguments: list[str]) -> list[tuple[str, str]] | None:
-    """Pair flags and values of a recorded run; `None` if it used flags that are not here."""
-    short = {"-n": "--namespace", "-t": "--type"}
-    pairs = []
-    words = iter(arguments)
-    for word in words:
-        flag = short.get(word, word)
-        key = FILTER_KEYS.get(flag.removeprefix("--"))
-        if flag == "--not":
-            pairs.append((flag, ""))
-        elif key is not None and key.metavar:
-            pairs.append((flag, next(words, "")))
-        else:
-            return None
-    return pairs
-
-
-def _is_bare_pod(flag: str, value: str) -> bool:
-    """Hubble looks for a bare pod name in the namespace default, we do in all."""
-    return flag.endswith("pod") and "/" not in value
-
-
-def test_filter_flags_make_the_filters_hubble_makes(cases: list[dict[str, Any]]) -> None:
-    compared = 0
-    for case in cases:
-        arguments: list[Any] = case["argv"]
-        if arguments[:2] != ["observe", "--print-raw-filters"] or case["env"]:
-            continue
-        pairs = _filter_flags(arguments[2:])
-        if not pairs:
-            continue
-        run = CliRunner().invoke(cli, arguments)
-        refused = case["exit"] or any(pair in _REFUSED_HERE for pair in pairs)
-        if refused and not any(pair in _FORGIVEN for pair in pairs):
-            assert run.exit_code == 2, case["name"]
-        elif not refused:
-            output, expected = run.stdout, case["stdout"]
-            if any(_is_bare_pod(*pair) for pair in pairs):
-                output, expected = output.replace('"/', '"'), expected.replace('"/', '"')
-            assert output == expected, case["name"]
-        compared += 1
-    assert compared >= 70
 
 
 _EVENT_COMMANDS = {

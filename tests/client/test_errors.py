@@ -15,7 +15,8 @@ from palomar import errors
         ("UNIMPLEMENTED", errors.Unsupported),
         ("UNKNOWN", errors.ServerError),
         ("INTERNAL", errors.ServerError),
-        ("UNAUTHENTICATED", errors.ServerError),
+        ("UNAUTHENTICATED", errors.Unauthorized),
+        ("PERMISSION_DENIED", errors.Unauthorized),
     ],
 )
 def test_status_decides_the_class(code: str, kind: type[Exception]) -> None:

@@ -27,3 +27,16 @@ def test_names_and_numbers(text: str, fields: dict[str, int | bool]) -> None:
 def test_unknown_names_are_refused(text: str) -> None:
     with pytest.raises(InvalidRequest, match="type"):
         event_type_filter(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "fields"),
+    [
+        ("to-stack", {"type": 4, "match_sub_type": True, "sub_type": 3}),
+        ("TO_STACK", {"type": 4, "match_sub_type": True, "sub_type": 3}),
+        ("dropped", {"type": 1}),
+        ("policy_verdict", {"type": 5}),
+    ],
+)
+def test_short_forms_of_types(text: str, fields: dict[str, int]) -> None:
+    assert event_type_filter(text) == fields

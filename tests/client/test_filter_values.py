@@ -76,3 +76,86 @@ def test_ports_are_numbers_to_65535() -> None:
 
 def test_protocol_keeps_its_case() -> None:
     assert filter_values.protocol("UDP") == "UDP"
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "value"),
+    [
+        (filter_values.identity, "WORLD", 2),
+        (filter_values.identity, "reserved:remote_node", 6),
+        (filter_values.identity, "4294967295", 2**32 - 1),
+        (filter_values.workload, "Deployment/web", {"kind": "Deployment", "name": "web"}),
+        (filter_values.workload, "web", {"name": "web"}),
+        (filter_values.workload, "DaemonSet/", {"kind": "DaemonSet", "name": ""}),
+        (filter_values.fqdn, " API.example.com. ", "api.example.com"),
+        (filter_values.tcp_flags, "syn+ack", {"SYN": True, "ACK": True}),
+        (filter_values.tcp_flags, "SYN, ack", {"SYN": True, "ACK": True}),
+        (filter_values.ip_version, "IPv6", "IPv6"),
+        (filter_values.ip_version, "none", "IP_NOT_USED"),
+        (filter_values.drop_reason, "policy denied", 133),
+        (filter_values.drop_reason, "Policy-Denied", 133),
+        (filter_values.drop_reason, "133", 133),
+        (filter_values.drop_reason, "no_socket", 1005),
+        (filter_values.drop_reason, "1999", 1999),
+        (filter_values.http_status, "404", "404"),
+        (filter_values.http_status, "5xx", "5+"),
+        (filter_values.http_status, "40x", "40+"),
+        (filter_values.http_header, "Host: shop", {"key": "Host", "value": "shop"}),
+        (filter_values.ip_trace_id, "18446744073709551615", 2**64 - 1),
+        (filter_values.interface, "eth0", {"name": "eth0"}),
+        (filter_values.interface, "2", {"index": 2}),
+        (filter_values.node, "west/", "west/"),
+    ],
+)
+def test_forgiving_values(parse: Callable[[str], object], text: str, value: object) -> None:
+    assert parse(text) == value
+
+
+@pytest.mark.parametrize(
+    ("parse", "text"),
+    [
+        (filter_values.service, ""),
+        (filter_values.workload, "/"),
+        (filter_values.workload, "a/b/c"),
+        (filter_values.identity, "worlds"),
+        (filter_values.identity, "4294967296"),
+        (filter_values.label, " "),
+        (filter_values.cluster, ""),
+        (filter_values.node, "a/b/c"),
+        (filter_values.fqdn, "a b"),
+        (filter_values.fqdn, ""),
+        (filter_values.tcp_flags, "syn,x"),
+        (filter_values.tcp_flags, ""),
+        (filter_values.ip_version, "v5"),
+        (filter_values.drop_reason, "policy"),
+        (filter_values.drop_reason, "129"),
+        (filter_values.drop_reason, str(2**31)),
+        (filter_values.drop_reason, ""),
+        (filter_values.http_status, "600"),
+        (filter_values.http_status, "2"),
+        (filter_values.http_status, "5xxx"),
+        (filter_values.http_header, "Host"),
+        (filter_values.http_header, ":x"),
+        (filter_values.ip_trace_id, "0"),
+        (filter_values.ip_trace_id, "-1"),
+        (filter_values.interface, ""),
+        (filter_values.uuid, ""),
+        (filter_values.trace_id, ""),
+        (filter_values.cel, ""),
+        (filter_values.http_method, ""),
+        (filter_values.http_path, ""),
+        (filter_values.http_url, ""),
+        (filter_values.dns_query, ""),
+    ],
+)
+def test_other_nonsense_is_refused_with_its_value(
+    parse: Callable[[str], object], text: str
+) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse(text)
+    assert repr(text) in str(caught.value)
+
+
+def test_unknown_drop_reasons_are_told_what_is_near() -> None:
+    with pytest.raises(InvalidRequest, match="policy_denied"):
+        filter_values.drop_reason("policy_denid")

@@ -71,3 +71,21 @@ def test_sizes_of_batches_do_without() -> None:
     other = GetFlowsRequest()
     other.extensions.Pack(Flow())
     assert calls.open(other) == ("flows", False)
+
+
+def test_streams_are_closed_with_the_channel_as_long_as_somebody_has_them() -> None:
+    closed: list[str] = []
+
+    class Stream:
+        def __init__(self, name: str) -> None:
+            self._name = name
+
+        def close(self) -> None:
+            closed.append(self._name)
+
+    calls = make_calls()
+    kept = calls.keep(Stream("kept"))
+    calls.keep(Stream("forgotten"))
+    calls.close()
+    assert closed == ["kept"]
+    del kept

@@ -1,15 +1,20 @@
+import asyncio
+import threading
+
 import grpc
 import pytest
 
 import palomar
 from palomar.flow_calls import FlowCalls
 from palomar.flow_streams import FlowStream
+from palomar.reconnection import Reconnect
 from palomar.streams import Call
 from palomar.target import parse_target
 from palomar.testing import FakeObserver, make_response
 from palomar_proto.flow.flow_pb2 import HUBBLE_RING_BUFFER, LostEvent
 from palomar_proto.observer.observer_pb2 import GetFlowsRequest, GetFlowsResponse
 from palomar_proto.palomar.v1.flow_batches_pb2 import Completeness, FlowBatch
+from tests.client.cable import Cable
 
 FLOWS = [make_response(Summary=str(number)) for number in range(6)]
 OWN_LOSS = GetFlowsResponse(
@@ -196,3 +201,201 @@ async def test_asyncio_falls_back_to_single_flows() -> None:
             with pytest.raises(palomar.Unsupported):
                 [flow async for flow in client.observe(resume=b"token")]
     assert server.calls == ["GetFlows", "GetFlows"]
+
+
+QUICK = Reconnect(first_delay_s=0.01, delay_max_s=0.05)
+NEVER_MIND = Reconnect(first_delay_s=1000, delay_max_s=1000)
+
+
+def summaries(start: int, end: int) -> list[GetFlowsResponse]:
+    """Flows a second apart."""
+    first_s = 1_709_634_000
+    responses = []
+    for number in range(start, end):
+        response = make_response(Summary=str(number))
+        response.time.seconds = response.flow.time.seconds = first_s + number
+        responses.append(response)
+    return responses
+
+
+@pytest.mark.parametrize("batched", [True, False])
+def test_a_follower_that_is_cut_goes_on_where_it_was(batched: bool) -> None:  # noqa: FBT001
+    script = summaries(0, 3)
+    outages: list[palomar.Outage] = []
+    with (
+        FakeObserver(script, batched=batched, hold=True) as server,
+        Cable(server.target) as cable,
+        palomar.Client(cable.target, reconnect=QUICK) as client,
+    ):
+        stream = client.observe(follow=True, last=3, on_reconnect=outages.append)
+        flows = iter(stream)
+        assert [next(flows).Summary for _ in range(3)] == ["0", "1", "2"]
+        script += summaries(3, 5)
+        cable.unplug()
+        threading.Timer(0.1, cable.plug).start()
+        assert [next(flows).Summary for _ in range(2)] == ["3", "4"]
+        script += summaries(5, 6)
+        cable.cut()
+        assert next(flows).Summary == "5"
+        assert [gap.may_miss_flows for gap in stream.gaps] == [False, False]
+        assert [gap.lost_events for gap in stream.gaps] == [0, 0]
+        stream.close()
+        assert list(flows) == []
+    assert outages[0].attempt == 1
+    again = server.requests[-1]
+    assert again.follow
+    if not batched:
+        assert again.number == 0
+        assert again.since.seconds == script[0].time.seconds  # what came first, not 5 s before
+
+
+def test_a_server_without_memory_leaves_a_gap_that_is_told() -> None:
+    script = summaries(0, 3)
+    gaps: list[palomar.Gap] = []
+    with (
+        FakeObserver(script, batched=False, hold=True) as server,
+        Cable(server.target) as cable,
+        palomar.Client(cable.target, reconnect=QUICK) as client,
+        client.observe(follow=True, on_gap=gaps.append) as stream,
+    ):
+        flows = iter(stream)
+        assert [next(flows).Summary for _ in range(3)] == ["0", "1", "2"]
+        script[:] = summaries(5, 7)
+        cable.cut()
+        assert [next(flows).Summary for _ in range(2)] == ["5", "6"]
+        assert stream.gaps == tuple(gaps)
+    (gap,) = gaps
+    assert gap.may_miss_flows
+    assert gap.nodes == ("default/node-1",)
+    assert "flows of default/node-1 may be missing" in str(gap)
+
+
+def test_without_a_policy_a_cut_is_an_error() -> None:
+    with (
+        FakeObserver(FLOWS, hold=True) as server,
+        Cable(server.target) as cable,
+        palomar.Client(cable.target, reconnect=None) as client,
+    ):
+        flows = iter(client.observe(follow=True))
+        for _ in FLOWS:
+            next(flows)
+        cable.cut()
+        with pytest.raises(palomar.ServerUnavailable):
+            next(flows)
+
+
+def test_who_cannot_reach_the_server_is_told_at_once() -> None:
+    with (
+        palomar.Client("unix:/nonexistent/socket", reconnect=NEVER_MIND) as client,
+        pytest.raises(palomar.ServerUnavailable, match="no such socket"),
+    ):
+        list(client.observe(follow=True))
+
+
+def test_a_look_back_that_breaks_again_and_again_is_an_error_in_the_end() -> None:
+    broken = (grpc.StatusCode.UNAVAILABLE, "the node goes down")
+    policy = Reconnect(first_delay_s=0, attempts_max=2)
+    with (
+        FakeObserver(FLOWS, error=broken) as server,
+        palomar.Client(server.target, reconnect=policy) as client,
+    ):
+        read: list[str] = []
+        with pytest.raises(palomar.ServerUnavailable, match="the node goes down"):
+            read.extend(flow.Summary for flow in client.observe(all=True))
+    assert read == ["0", "1", "2", "3", "4", "5"]
+    assert len(server.requests) == 3
+
+
+def test_a_look_back_of_single_flows_cannot_go_on() -> None:
+    broken = (grpc.StatusCode.UNAVAILABLE, "the node goes down")
+    with (
+        FakeObserver(FLOWS, error=broken, batched=False) as server,
+        palomar.Client(server.target, reconnect=QUICK) as client,
+        pytest.raises(palomar.ServerUnavailable),
+    ):
+        list(client.observe(all=True))
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("closed", ["stream", "client"])
+def test_closing_ends_the_wait_for_the_next_attempt(closed: str) -> None:
+    waiting = threading.Event()
+    with (
+        FakeObserver(FLOWS, hold=True) as server,
+        Cable(server.target) as cable,
+        palomar.Client(cable.target, reconnect=NEVER_MIND) as client,
+    ):
+        stream = client.observe(follow=True, on_reconnect=lambda _: waiting.set())
+        flows = iter(stream)
+        for _ in FLOWS:
+            next(flows)
+
+        def close() -> None:
+            waiting.wait()
+            (stream if closed == "stream" else client).close()
+
+        threading.Thread(target=close).start()
+        cable.unplug()
+        assert list(flows) == []
+
+
+async def test_asyncio_goes_on_as_well() -> None:
+    script = summaries(0, 3)
+    with FakeObserver(script, hold=True) as server, Cable(server.target) as cable:
+        async with (
+            palomar.AsyncClient(cable.target, reconnect=QUICK) as client,
+            client.observe(follow=True) as stream,
+        ):
+            flows = aiter(stream)
+            assert [(await anext(flows)).Summary for _ in range(3)] == ["0", "1", "2"]
+            script += summaries(3, 4)
+            cable.cut()
+            assert (await anext(flows)).Summary == "3"
+            assert [gap.may_miss_flows for gap in stream.gaps] == [False]
+            stream.close()
+            assert [flow async for flow in flows] == []
+
+
+@pytest.mark.parametrize("ended_by", ["stream", "client", "task"])
+async def test_asyncio_ends_the_wait_for_the_next_attempt_too(ended_by: str) -> None:
+    with FakeObserver(FLOWS, hold=True) as server, Cable(server.target) as cable:
+        async with palomar.AsyncClient(cable.target, reconnect=NEVER_MIND) as client:
+            waiting = asyncio.Event()
+            stream = client.observe(follow=True, on_reconnect=lambda _: waiting.set())
+            flows = aiter(stream)
+            for _ in FLOWS:
+                await anext(flows)
+
+            async def rest() -> list[str]:
+                return [flow.Summary async for flow in flows]
+
+            async with asyncio.TaskGroup() as group:
+                reader = group.create_task(rest())
+                cable.unplug()
+                await waiting.wait()
+                if ended_by == "task":
+                    reader.cancel()
+                elif ended_by == "stream":
+                    stream.close()
+                else:
+                    await client.close()
+            assert reader.cancelled() or reader.result() == []
+            assert reader.cancelled() == (ended_by == "task")
+
+
+def test_a_server_that_is_silently_gone_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("palomar.rpc.KEEPALIVE_S", 0.3)
+    monkeypatch.setattr("palomar.rpc.PING_TIMEOUT_S", 0.3)
+    script = summaries(0, 2)
+    with (
+        FakeObserver(script, hold=True) as server,
+        Cable(server.target) as cable,
+        palomar.Client(cable.target, reconnect=QUICK) as client,
+        client.observe(follow=True) as stream,
+    ):
+        flows = iter(stream)
+        assert [next(flows).Summary for _ in range(2)] == ["0", "1"]
+        cable.freeze()
+        script += summaries(2, 3)
+        assert next(flows).Summary == "2"
+        assert stream.gaps

@@ -96,6 +96,28 @@ def test_exclusions_go_to_the_blacklist() -> None:
     assert not made.whitelist
 
 
+def test_a_filter_may_bring_exclusions() -> None:
+    made = request(Filter(from_pod="a/x", not_to_port=53), exclude=[Filter(verdict="drop")])
+    assert list(made.whitelist) == [FlowFilter(source_pod=["a/x"])]
+    assert list(made.blacklist) == [
+        FlowFilter(destination_port=["53"]),
+        FlowFilter(verdict=[DROPPED]),
+    ]
+    assert request(from_pod="a/x", not_to_port=53).whitelist == made.whitelist
+    assert not request(not_port=53).whitelist
+
+
+def test_alternatives_with_exclusions_must_have_the_same() -> None:
+    dns = ~Filter(to_port=53)
+    made = request(Filter(from_pod="a/x") & dns, Filter(uuid="y") & dns)
+    assert len(made.whitelist) == 2
+    assert list(made.blacklist) == [FlowFilter(destination_port=["53"])]
+    with pytest.raises(InvalidRequest, match="leave out different flows"):
+        request(Filter(from_pod="a/x") & dns, FlowFilter(uuid=["y"]))
+    with pytest.raises(InvalidRequest, match="allow and deny"):
+        request(exclude=[Filter(from_pod="a/x") & dns])
+
+
 def test_filters_come_one_way() -> None:
     with pytest.raises(InvalidRequest, match="pod"):
         request(Filter(port=53), pod="x")

@@ -50,6 +50,35 @@ def test_cancelled_call_ends_a_stream_only() -> None:
         raise FailedCall(grpc.StatusCode.CANCELLED)
 
 
+def test_advice_stands_behind_what_a_server_lacks() -> None:
+    with (
+        pytest.raises(errors.Unsupported, match="no: x; ask b"),
+        translated(TARGET, instead="ask b"),
+    ):
+        raise FailedCall(grpc.StatusCode.UNIMPLEMENTED, "no: x")
+    for code, instead in ((grpc.StatusCode.UNIMPLEMENTED, ""), (grpc.StatusCode.UNKNOWN, "ask b")):
+        with (
+            pytest.raises(FailedCall),
+            translated(TARGET, instead=instead, only_unsupported=True),
+        ):
+            raise FailedCall(code)
+
+
+def test_errors_keep_what_the_server_said() -> None:
+    with pytest.raises(errors.ServerUnavailable) as caught, translated(TARGET):
+        raise FailedCall(grpc.StatusCode.UNAVAILABLE, "a\nb")
+    assert (caught.value.status, caught.value.details) == ("UNAVAILABLE", "a\nb")
+
+
+def test_connection_closed_at_once_may_want_tls() -> None:
+    text = "failed to connect to all addresses; last error: UNAVAILABLE: ipv4:x: Socket closed"
+    with pytest.raises(errors.ServerUnavailable, match="wants TLS") as caught, translated(TARGET):
+        raise FailedCall(grpc.StatusCode.UNAVAILABLE, text)
+    assert caught.value.details == text
+    with pytest.raises(errors.ServerUnavailable, match="is unavailable"), translated(TARGET):
+        raise FailedCall(grpc.StatusCode.UNAVAILABLE, "Socket closed")
+
+
 def test_other_errors_pass() -> None:
     with pytest.raises(KeyError), translated(TARGET):
         raise KeyError

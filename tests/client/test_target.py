@@ -5,6 +5,7 @@ import pytest
 
 from palomar.errors import InvalidRequest
 from palomar.target import DEFAULT_SERVER, parse_target
+from palomar.tls import Tls
 
 
 @pytest.mark.parametrize(
@@ -59,3 +60,33 @@ def test_refusal_of_a_network_address_is_the_last_reason() -> None:
     details = "failed to connect to all addresses; last error: UNKNOWN: ipv4:1.2.3.4:5: refused"
     assert parse_target("h:1").refusal(details) == "refused"
     assert parse_target("h:1").refusal("") == "no answer"
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("tls://relay:443", "relay:443"),
+        ("tls://[::1]:443", "[::1]:443"),
+        ("dns:relay:443", "relay:443"),
+        ("dns:///relay:443", "relay:443"),
+        ("passthrough:///relay:443", "relay:443"),
+    ],
+)
+def test_schemes_are_known(text: str, address: str) -> None:
+    target = parse_target(text)
+    assert (target.text, target.address) == (text, address)
+    assert (target.tls is not None) is text.startswith("tls://")
+
+
+def test_host_and_port_are_told_apart() -> None:
+    assert (parse_target("[::1]:443").host, parse_target("[::1]:443").port) == ("::1", 443)
+    assert (parse_target("relay:443").host, parse_target("relay:443").port) == ("relay", 443)
+    # What gRPC takes a local socket for.
+    assert (parse_target("unix:/x").host, parse_target("unix:/x").port) == ("localhost", 0)
+
+
+def test_what_is_known_of_tls_stays_with_the_target() -> None:
+    tls = Tls(server_name="x")
+    assert parse_target("relay:443", tls).tls is tls
+    assert parse_target("tls://relay:443", tls).tls is tls
+    assert parse_target("relay:443").tls is None

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from palomar.errors import InvalidRequest
-from palomar.timestamps import SECOND_NS, duration_ns, unix_ns
+from palomar.timestamps import SECOND_NS, duration_ns, is_hubble_time, unix_ns
 
 NOW_NS = 1_700_000_000 * SECOND_NS
 UNITS_NS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9,
@@ -88,8 +88,8 @@ def test_dates_and_durations(text: str, expected_ns: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["10:20", "not-a-time", "2024-03-05t10:20:40z", "2024-03-05 10:20:40", "2024-03-05T10:20:40",
-     "2024-02-31", "2024-03-05T25Z", "Mar  5 10:20:40.000", "0001-01-01T00:00:00+01:00"],
+    ["25:20", "not-a-time", "2024-03-05 10:20:99", "1h43", "5", "d", "10:20 CET", "2024-02-31",
+     "2024-03-05T25Z", "Mar  5 10:20:40.000", "0001-01-01T00:00:00+01:00"],
 )  # fmt: skip
 def test_other_text_is_refused_with_examples(text: str) -> None:
     with pytest.raises(InvalidRequest, match="time"):
@@ -101,3 +101,48 @@ def test_datetime_without_zone_is_utc_and_timedelta_is_past() -> None:
     paris = timezone(timedelta(hours=1))
     assert unix_ns(datetime(2024, 3, 5, 1, tzinfo=paris), NOW_NS) == DAY_NS
     assert unix_ns(timedelta(hours=1), NOW_NS) == NOW_NS - HOUR_NS
+
+
+@pytest.mark.parametrize(
+    ("text", "expected_ns"),
+    [
+        ("now", NOW_NS),
+        ("2d", NOW_NS - 48 * HOUR_NS),
+        ("1w", NOW_NS - 7 * 24 * HOUR_NS),
+        ("2024-03-05t10:20:00z", DAY_NS + 620 * 60 * SECOND_NS),
+        ("2024-03-05 10:20", DAY_NS + 620 * 60 * SECOND_NS),
+        ("2024-03-05T10:20:00.5", DAY_NS + 620 * 60 * SECOND_NS + 5 * 10**8),
+        ("2024-03-05 11:20:00 +0100", DAY_NS + 620 * 60 * SECOND_NS),
+        (" 2024-03-05  10:20 utc", DAY_NS + 620 * 60 * SECOND_NS),
+    ],
+)
+def test_what_hubble_does_not_take_but_can_only_mean_one_thing(text: str, expected_ns: int) -> None:
+    assert unix_ns(text, NOW_NS) == expected_ns
+    assert not is_hubble_time(text)
+
+
+def test_a_time_alone_is_of_today() -> None:
+    assert unix_ns("10:20", DAY_NS + 23 * HOUR_NS) == DAY_NS + 620 * 60 * SECOND_NS
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["3s", "1h43m", "-87600h", "0", "2024-03-05", "2024-03-05T10Z", "2024-03-05T9:20:40Z",
+     "Tue, 05 Mar 2024 10:20:40 +0000", "tue, 05 mar 2024 10:20:40 +0000"],
+)  # fmt: skip
+def test_what_hubble_takes_for_a_time(text: str) -> None:
+    assert is_hubble_time(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["1h43", "5", "", "10:20", "now", "Mar  5 10:20:40.000", "2024-03-05T24:00Z"]
+)
+def test_what_hubble_does_not_take_for_a_time(text: str) -> None:
+    assert not is_hubble_time(text)
+
+
+@given(st.text(max_size=30))
+def test_no_text_breaks_the_reading_of_times(text: str) -> None:
+    with contextlib.suppress(InvalidRequest):
+        unix_ns(text, NOW_NS)
+    is_hubble_time(text)

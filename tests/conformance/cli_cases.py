@@ -7,6 +7,7 @@ program itself runs in `cli_worker`, against the server of `cli_server`.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import weakref
@@ -21,8 +22,13 @@ ROOT = Path(__file__).resolve().parents[2]
 ERROR_WORDING = "wording of errors"
 WARNING_WORDING = "wording of warnings"
 HELP_TEXT = "help texts"
+UNSAFE_TEXT = "control characters passed through"
 
 _USAGE = "Usage:"
+_CONTROL = {"^[": "\x1b", "\\n": "\n", "\\r": "\r", "\\t": "\t"} | {
+    f"\\x{code:02x}": chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))
+}
+_WRITTEN_OUT = re.compile("|".join(map(re.escape, _CONTROL)))
 _OWN_WARNING = "palomar: "
 _OWN_ERROR = (_OWN_WARNING, "Usage: palomar", "Try 'palomar", "Error: ")
 _HUBBLE_LOG = "time=TIME level="
@@ -95,7 +101,24 @@ def _outputs(expected: str, actual: str, defects: set[str]) -> tuple[object, obj
         return HELP_TEXT, HELP_TEXT
     if expected == actual:
         return [], []
-    return _parsed(expected), _parsed(actual)
+    found = _parsed(expected), _parsed(actual)
+    if found[0] == found[1]:
+        return found
+    raw = _raw(actual)
+    if raw != _blanks(actual) and raw == _raw(expected):
+        # Only what is written out differs, and with it the widths of columns.
+        defects.add(UNSAFE_TEXT)
+        return UNSAFE_TEXT, UNSAFE_TEXT
+    return found
+
+
+def _raw(text: str) -> str:
+    """A text with the control characters that are written out in it, and blanks of any number."""
+    return _blanks(_WRITTEN_OUT.sub(lambda found: _CONTROL[found[0]], text))
+
+
+def _blanks(text: str) -> str:
+    return re.sub(" {2,}", "  ", text)
 
 
 def _parsed(text: str) -> list[object]:

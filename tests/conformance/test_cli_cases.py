@@ -8,6 +8,7 @@ from palomar_proto.observer.observer_pb2 import GetFlowsRequest
 from tests.conformance.cli_cases import (
     ERROR_WORDING,
     HELP_TEXT,
+    UNSAFE_TEXT,
     WARNING_WORDING,
     Worker,
     compare,
@@ -75,6 +76,15 @@ def test_a_help_text_is_any_help_text() -> None:
     assert not differs(*texts)
     assert defects(*texts) == (HELP_TEXT,)
     assert differs(texts[0], {"stdout": "palomar\n"})
+
+
+def test_control_characters_may_be_written_out_and_nothing_else_differ() -> None:
+    raw = {"stdout": "A   B\nx\x1b[31m\ny   z\n"}
+    written = {"stdout": "A    B\nx^[[31m\\ny   z\n"}
+    assert not differs(raw, written)
+    assert defects(raw, written) == (UNSAFE_TEXT,)
+    assert differs(raw, {"stdout": written["stdout"].replace("z", "w")})
+    assert differs({"stdout": "A   B\n"}, {"stdout": "A    B\n"})
 
 
 def test_requests_and_files_count() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-DAEMON_ONLY = ("numpy", "bcc", "aiohttp", "sqlalchemy", "pyroute2", "pydantic", "structlog", "yaml")
+DAEMON_ONLY = ("numpy", "bcc", "aiohttp", "sqlalchemy", "pyroute2", "pydantic", "structlog")
 
 
 @pytest.fixture(scope="module")

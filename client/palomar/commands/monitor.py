@@ -57,7 +57,8 @@ def monitor(
       palomar monitor -t drop
       palomar monitor --socket /var/run/cilium/monitor1_2.sock --json
     """  # noqa: D301 - click looks for the backspace character
-    Invocation.of(ctx).debug = debug
+    if debug:
+        Invocation.of(ctx).flags["debug"] = True
 
     from palomar.monitor import DEFAULT_MONITOR_SOCKET, MonitorClient  # noqa: PLC0415 - loads what --help need not
     from palomar.output import standard_output  # noqa: PLC0415

@@ -4,24 +4,28 @@ Flags in; what they say handed to `observation`, which does the work. Added to t
 `commands.observe`.
 """
 
+import time
 from typing import Any
 
 import click
 
+from palomar.commands.flag_order import OrderedCommand
 from palomar.commands.invocation import Invocation
 from palomar.commands.selection_options import (
     format_options,
-    refuse_following_table,
+    other_options,
     selection_options,
+    settle_options,
 )
 from palomar.commands.server_options import server_options
 from palomar.errors import InvalidRequest
 
 
-@click.command(
-    params=[*selection_options("events"), *format_options("event")],
-    short_help="Show what the node's agent did.",
-)
+def _options() -> list[click.Parameter]:
+    return [*selection_options("events"), *format_options("event"), *other_options()]
+
+
+@click.command(cls=OrderedCommand, params=_options(), short_help="Show what the node's agent did.")
 @server_options
 @click.pass_context
 def agent_events(ctx: click.Context, /, **options: Any) -> None:
@@ -35,8 +39,7 @@ def agent_events(ctx: click.Context, /, **options: Any) -> None:
 
 
 @click.command(
-    params=[*selection_options("events"), *format_options("event")],
-    short_help="Show debug messages of the BPF programs.",
+    cls=OrderedCommand, params=_options(), short_help="Show debug messages of the BPF programs."
 )
 @server_options
 @click.pass_context
@@ -51,12 +54,14 @@ def debug_events(ctx: click.Context, /, **options: Any) -> None:
 
 
 def _show(ctx: click.Context, kind: Any, options: dict[str, Any]) -> None:
-    refuse_following_table(ctx, follow=options["follow"], output=options["output"])
+    settle_options(ctx, options)
 
     from palomar import observation  # noqa: PLC0415 - loads gRPC, which --help should not await
+    from palomar.flag_requests import events_flag_request  # noqa: PLC0415 - likewise
 
+    invocation = Invocation.of(ctx)
     try:
-        request = observation.build_events_request(kind, options)
+        request = events_flag_request(kind, options, invocation.dialect, time.time_ns())
     except InvalidRequest as error:
         raise click.UsageError(str(error), ctx) from error
-    observation.show_events(request, options, Invocation.of(ctx))
+    observation.show_events(request, options, invocation)

@@ -1,15 +1,51 @@
-"""The options of every command that reads a stream: which part of it, and how to print it."""
+"""The options of every command that reads a stream: which part of it, and how to print it.
+
+`settle_options` checks what they say together, in the dialect of the run.
+"""
+
+from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
-FORMATS = ("compact", "dict", "json", "jsonpb", "table", "JSON", "tab")
+from palomar.commands.invocation import Invocation
+from palomar.errors import InvalidRequest
+from palomar.go_syntax import parse_uint
+
+FORMATS = ("compact", "dict", "json", "jsonpb", "table", "wide", "csv", "JSON", "tab")
 """Must match `printers.PRINTERS`, which takes long to import; the last two are not told."""
 
-_TABLES = {"table", "tab"}
+_TOLD = FORMATS[:-2]
+_HUBBLE_FORMATS = frozenset({"compact", "dict", "json", "jsonpb", "table", "JSON", "tab"})
+_JSON = frozenset({"json", "jsonpb", "JSON"})
+_TABLES = frozenset({"table", "tab", "wide"})
+_NUMBER_MAX = 2**64 - 1
 _TIME_FORMATS = (
     "StampMilli, YearMonthDay, YearMonthDayHour, YearMonthDayHourMinute, RFC3339, RFC3339Milli, "
     "RFC3339Micro, RFC3339Nano, RFC1123Z"
 )
+
+
+class _Count(click.ParamType[int]):
+    """A number of events: what a uint64 holds."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        text = str(value)
+        if ctx is not None and Invocation.of(ctx).strict:
+            try:
+                return parse_uint(text, prefixes=True)
+            except InvalidRequest as error:
+                self.fail(str(error), param, ctx)
+        digits = text.replace("_", "").replace(",", "")
+        if not (digits.isascii() and digits.isdigit() and len(digits) <= len(str(_NUMBER_MAX))):
+            self.fail(f"{text!r} is not a number of events", param, ctx)
+        if int(digits) > _NUMBER_MAX:
+            self.fail(f"{text} is more than {_NUMBER_MAX}; use --all", param, ctx)
+        return int(digits)
 
 
 def selection_options(things: str) -> list[click.Parameter]:
@@ -21,14 +57,14 @@ def selection_options(things: str) -> list[click.Parameter]:
     return [
         click.Option(
             ["--last"],
-            type=click.IntRange(0),
+            type=_Count(),
             default=0,
             metavar="N",
             help=f"The newest N {things}.  [default: 20 where nothing else says how many]",
         ),
         click.Option(
             ["--first"],
-            type=click.IntRange(0),
+            type=_Count(),
             default=0,
             metavar="N",
             help=f"The oldest N {things}.",
@@ -58,9 +94,9 @@ def format_options(thing: str) -> list[click.Parameter]:
     return [
         click.Option(
             ["-o", "--output"],
-            type=click.Choice(FORMATS),
             default="compact",
-            metavar="|".join(FORMATS[:5]),
+            metavar="|".join(_TOLD),
+            shell_complete=_complete_format,
             help="Format.  [default: compact]",
         ),
         click.Option(
@@ -72,16 +108,93 @@ def format_options(thing: str) -> list[click.Parameter]:
         click.Option(
             ["--print-node-name"], is_flag=True, help=f"Name the node that saw the {thing}."
         ),
+        click.Option(
+            ["--print-policy-names"], is_flag=True, help="Name the policies behind a verdict."
+        ),
     ]
 
 
-def refuse_following_table(ctx: click.Context, *, follow: bool, output: str) -> None:
-    """Refuse a table that never ends.
+def other_options() -> list[click.Parameter]:
+    """Make the options about where events come from and what of them."""
+    return [
+        click.Option(
+            ["--input-file"],
+            default="",
+            metavar="FILE",
+            help="Read events as -o json wrote them, instead of asking a server; - is standard "
+            "input.",
+        ),
+        click.Option(
+            ["--field-mask"],
+            multiple=True,
+            metavar="FIELD,...",
+            help="Show only these fields, such as uuid,source.pod_name; with -o json.",
+        ),
+        click.Option(
+            ["--use-default-field-masks"],
+            is_flag=True,
+            default=True,
+            help="Ask only for the fields that the format shows.  [default: true]",
+        ),
+        click.Option(
+            ["--print-raw-filters"],
+            is_flag=True,
+            help="Print the filters as the server would get them, and stop.",
+        ),
+        click.Option(
+            ["-s", "--silent-errors"], is_flag=True, help="Say nothing about losses and nodes."
+        ),
+    ]
+
+
+def settle_options(ctx: click.Context, options: dict[str, Any]) -> None:
+    """Check what the options say together, and put it in the form that `observation` takes.
+
+    Args:
+        ctx: Context of the command, for its dialect and for errors.
+        options: Values by parameter name; is changed.
 
     Raises:
-        click.UsageError: It was asked for.
+        click.UsageError: There is no such format, it cannot follow, or it shows a fixed set of
+            fields while others are asked for.
     """
-    if follow and output in _TABLES:
+    invocation = Invocation.of(ctx)
+    fields = [path for text in options["field_mask"] for path in text.split(",")]
+    options["field_mask"] = ",".join(fields) if fields else None
+    options["verbose"] = invocation.verbose
+    if invocation.strict:
+        _refuse_as_hubble(ctx, options)
+        return
+    output = str(options["output"])
+    options["output"] = output = output if output in FORMATS else output.lower()
+    if output not in FORMATS:
         raise click.UsageError(
-            "a table cannot follow, since it needs all rows; use -o compact", ctx
+            f"output format {output!r} is unknown; it is one of {', '.join(_TOLD)}", ctx
         )
+    if options["follow"] and output in _TABLES:
+        raise click.UsageError(
+            f"-o {output} cannot follow, since a table needs all rows; use -o compact", ctx
+        )
+    if any(fields) and output not in _JSON:
+        raise click.UsageError(
+            f"-o {output} shows fields of its own; use --field-mask with -o json", ctx
+        )
+
+
+def _refuse_as_hubble(ctx: click.Context, options: dict[str, Any]) -> None:
+    output = options["output"]
+    if output not in _HUBBLE_FORMATS:
+        raise click.UsageError(f"invalid output format: {output}", ctx)
+    if options["follow"] and output in _TABLES:
+        raise click.UsageError("table output format is not compatible with follow mode", ctx)
+    if options["field_mask"] and output not in _JSON:
+        raise click.UsageError(
+            f"{output} output format is not compatible with custom field mask", ctx
+        )
+
+
+def _complete_format(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    del ctx, param
+    return [CompletionItem(name) for name in _TOLD if name.startswith(incomplete.lower())]

@@ -1,34 +1,56 @@
 """Output formats: responses in, text out; one module per format.
 
-`PRINTERS` is the whole list. `palomar observe` makes one printer per stream with `make_printer`.
+`PRINTERS` is the whole list. `palomar observe` makes one printer per stream with `make_printer`,
+which imports the one that is asked for.
 """
 
-from palomar.printers.columns import Look
-from palomar.printers.compact import CompactPrinter
-from palomar.printers.dictionary import DictPrinter
-from palomar.printers.jsonpb import JsonPrinter
+import os
+from importlib import import_module
+from typing import cast
+
+from palomar.printers.look import Look
 from palomar.printers.printer import Printer
-from palomar.printers.table import TablePrinter
 
-PRINTERS: dict[str, type[Printer]] = {
-    "compact": CompactPrinter,
-    "dict": DictPrinter,
-    "json": JsonPrinter,
-    "jsonpb": JsonPrinter,
-    "table": TablePrinter,
+PRINTERS = {
+    "compact": "compact:CompactPrinter",
+    "dict": "dictionary:DictPrinter",
+    "json": "jsonpb:JsonPrinter",
+    "jsonpb": "jsonpb:JsonPrinter",
+    "table": "table:TablePrinter",
+    # Ours; `hubble` has none of them.
+    "wide": "wide:WidePrinter",
+    "csv": "comma_separated:CsvPrinter",
     # Names that Hubble takes without telling.
-    "JSON": JsonPrinter,
-    "tab": TablePrinter,
+    "JSON": "jsonpb:JsonPrinter",
+    "tab": "table:TablePrinter",
 }
+"""Formats and where their printers are."""
 
-__all__ = ["PRINTERS", "Look", "Printer", "make_printer"]
+OWN_FORMATS = frozenset({"wide", "csv"})
+"""Those that `hubble` does not have."""
+
+_COMPAT_VARIABLE = "HUBBLE_COMPAT"
+"""Options parted by commas that bring back what Hubble did before; unknown ones are ignored."""
+_LEGACY_JSON_OPTION = "legacy-json-output"
+_LEGACY_JSON = "jsonpb:LegacyJsonPrinter"
+_LEGACY_JSON_FORMATS = frozenset({"json", "JSON"})
+
+__all__ = ["OWN_FORMATS", "PRINTERS", "Look", "Printer", "make_printer"]
 
 
 def make_printer(name: str, look: Look | None = None) -> Printer:
     """Make the printer of a format.
 
+    HUBBLE_COMPAT=legacy-json-output in the environment changes what `json` is.
+
     Args:
         name: A key of `PRINTERS`.
         look: The user's choices for the human formats.
     """
-    return PRINTERS[name](look or Look())
+    place = PRINTERS[name]
+    compat = os.environ.get(_COMPAT_VARIABLE, "").lower().split(",")
+    if name in _LEGACY_JSON_FORMATS and _LEGACY_JSON_OPTION in compat:
+        place = _LEGACY_JSON
+    module, _, attribute = place.partition(":")
+    kind = cast("type[Printer]", getattr(import_module(f"palomar.printers.{module}"), attribute))
+    return kind(look or Look())

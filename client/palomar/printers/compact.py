@@ -32,20 +32,18 @@ class CompactPrinter(Printer):
         """Print the flow's line."""
         flow = response.flow
         columns = self._columns
-        left, right = columns.ends(flow)
-        left_identity, right_identity = columns.identities(flow)
+        left, right = columns.parties(flow)
         if not flow.HasField("is_reply"):
             arrow = "<>"
         elif flow.is_reply.value:
             arrow = "<-"
             left, right = right, left
-            left_identity, right_identity = right_identity, left_identity
         else:
             arrow = "->"
         node = f" [{visible(flow.node_name)}]" if self._look.node_name else ""
         return (
-            f"{columns.time(flow)}{node}: {left} {left_identity} {arrow} {right} {right_identity} "
-            f"{columns.type(flow)} {columns.verdict(flow)} ({columns.summary(flow)})\n"
+            f"{columns.time(flow)}{node}: {left} {arrow} {right} "
+            f"{columns.type_and_verdict(flow)} ({columns.summary(flow)})\n"
         )
 
     def loss(self, response: observer_pb2.GetFlowsResponse) -> str:

@@ -1,6 +1,5 @@
 """The dict format: one `KEY: value` line a column, records parted by dashes."""
 
-from palomar.printers.columns import Look
 from palomar.printers.escape import visible
 from palomar.printers.events import (
     EventResponse,
@@ -12,6 +11,7 @@ from palomar.printers.events import (
     debug_event_type,
     event_time,
 )
+from palomar.printers.look import Look
 from palomar.printers.notices import (
     loss_source,
     loss_span,

@@ -68,8 +68,16 @@ def node_message(status: relay_pb2.NodeStatusEvent) -> str:
     return quoted(status.message)
 
 
-def node_status_line(response: observer_pb2.GetFlowsResponse, format_time: Formatter) -> str:
-    """Tell a node status change in one line."""
+def node_status_line(
+    response: observer_pb2.GetFlowsResponse, format_time: Formatter, *, strict: bool = False
+) -> str:
+    """Tell a node status change in one line.
+
+    Args:
+        response: Holds the change.
+        format_time: Formats its time.
+        strict: Whether to put a state that has no words as Hubble does, in Go's text form.
+    """
     status = response.node_status
     count, names = len(status.node_names), node_names(status)
     happened = {
@@ -77,6 +85,18 @@ def node_status_line(response: observer_pb2.GetFlowsResponse, format_time: Forma
         relay_pb2.NODE_UNAVAILABLE: f"{count} nodes are unavailable: {names}",
         relay_pb2.NODE_GONE: f"{count} nodes removed from cluster: {names}",
         relay_pb2.NODE_ERROR: f"Error {node_message(status)} on {count} nodes: {names}",
-    }.get(status.state_change, f"unknown node state {node_state(status)} of {count} nodes: {names}")
+    }.get(status.state_change)
+    if happened is None and strict:
+        happened = f"unknown node status event: {_go_text(status)}"
+    elif happened is None:
+        happened = f"unknown node state {node_state(status)} of {count} nodes: {names}"
     time = response_time(response, format_time)
     return f"{time} [{visible(response.node_name)}]: {happened}\n"
+
+
+def _go_text(status: relay_pb2.NodeStatusEvent) -> str:
+    parts = [f"state_change:{node_state(status)}"] if status.state_change else []
+    parts += [f"node_names:{quoted(name)}" for name in status.node_names]
+    if status.message:
+        parts.append(f"message:{quoted(status.message)}")
+    return " ".join(parts)

@@ -7,7 +7,6 @@ is held is bounded by what the server has in its ring.
 from dataclasses import replace
 
 from palomar.printers.color import PLAIN
-from palomar.printers.columns import Look
 from palomar.printers.escape import visible
 from palomar.printers.events import (
     agent_event_details,
@@ -18,6 +17,7 @@ from palomar.printers.events import (
     debug_event_type,
     event_time,
 )
+from palomar.printers.look import Look
 from palomar.printers.notices import loss_source, loss_span, response_time
 from palomar.printers.printer import Printer
 from palomar_proto.observer import observer_pb2

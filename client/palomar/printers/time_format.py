@@ -86,21 +86,24 @@ def time_formatter(name: str = TIME_FORMATS[0]) -> Formatter:
         name: One of `TIME_FORMATS`, in any case. An unknown name means the default, as in Hubble.
     """
     layout = _BY_LOWER_NAME.get(name.lower(), _LAYOUTS[TIME_FORMATS[0]])
+    is_default = layout is _LAYOUTS[TIME_FORMATS[0]]
     fraction = _fraction_of(layout)
     zone = layout.zone
-    cached_second: int | None = None
-    cached_text = ""
+    cached: tuple[int | None, str] = None, ""  # one value, so that threads may share a formatter
 
     def format_time(seconds: int, nanos: int) -> str:
-        nonlocal cached_second, cached_text
+        nonlocal cached
+        cached_second, text = cached
         if seconds != cached_second:
             if not _MIN_SECONDS <= seconds <= _MAX_SECONDS:
                 return UNKNOWN_TIME
-            cached_second = seconds
-            cached_text = layout.second(_EPOCH + timedelta(seconds=seconds))
+            text = layout.second(_EPOCH + timedelta(seconds=seconds))
+            cached = seconds, text
         if not 0 <= nanos < _NANOS_PER_SECOND:
             return UNKNOWN_TIME
-        return cached_text + fraction(nanos) + zone
+        if is_default:  # for every flow, so without a call
+            return f"{text}.{nanos // 1_000_000:03d}"
+        return text + fraction(nanos) + zone
 
     return format_time
 
@@ -123,16 +126,21 @@ def _fraction_of(layout: _Layout) -> Callable[[int], str]:
 def rfc3339_formatter() -> Formatter:
     """Make a formatter for protobuf's JSON: RFC 3339 with 0, 3, 6 or 9 fraction digits."""
     whole_second = time_formatter("RFC3339")
+    cached: tuple[int | None, str] = None, ""
 
     def format_time(seconds: int, nanos: int) -> str:
-        text = whole_second(seconds, nanos)
-        if not nanos or text == UNKNOWN_TIME:
-            return text
-        fraction = f"{nanos:09d}"
-        if fraction.endswith("000000"):
-            fraction = fraction[:3]
-        elif fraction.endswith("000"):
-            fraction = fraction[:6]
-        return f"{text[:-1]}.{fraction}Z"
+        nonlocal cached
+        cached_second, text = cached
+        if seconds != cached_second or not 0 < nanos < _NANOS_PER_SECOND:
+            text = whole_second(seconds, nanos)
+            if not nanos or text == UNKNOWN_TIME:
+                return text
+            text = text[:-1]
+            cached = seconds, text
+        if nanos % 1_000:
+            return f"{text}.{nanos:09d}Z"
+        if nanos % 1_000_000:
+            return f"{text}.{nanos // 1_000:06d}Z"
+        return f"{text}.{nanos // 1_000_000:03d}Z"
 
     return format_time

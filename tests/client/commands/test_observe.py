@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from click.testing import CliRunner, Result
 
@@ -66,3 +68,85 @@ def test_table_comes_at_the_end_even_of_a_failed_stream() -> None:
         lines = observe(server, "-o", "table").stdout.splitlines()
     assert lines[0].startswith("TIMESTAMP")
     assert len(lines) == 2
+
+
+def raw(*arguments: str, env: dict[str, str] | None = None) -> Result:
+    return CliRunner().invoke(cli, ["observe", "--print-raw-filters", *arguments], env=env or {})
+
+
+STRICT = {"PALOMAR_STRICT_HUBBLE": "1"}
+
+
+def test_filters_are_printed_and_no_server_is_asked() -> None:
+    assert raw("--pod", "web", "--not-port", "443", "-4").stdout == (
+        "allowlist:\n"
+        '    - \'{"source_pod":["/web"],"ip_version":["IPv4"]}\'\n'
+        '    - \'{"destination_pod":["/web"],"ip_version":["IPv4"]}\'\n'
+        "denylist:\n"
+        '    - \'{"source_port":["443"]}\'\n'
+        '    - \'{"destination_port":["443"]}\'\n'
+    )
+    assert raw("--strict-hubble", "--from-pod", "web").stdout == (
+        'allowlist:\n    - \'{"source_pod":["web"]}\'\n'
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["agent-events", "--last", "5"],
+        ["--last", "5", "agent-events"],
+        ["--last=5", "agent-events"],
+    ],
+)
+def test_flags_may_stand_before_the_subcommand(arguments: list[str]) -> None:
+    with FakeObserver() as server:
+        assert observe(server, *arguments).exit_code == 0
+    assert [request.number for request in server.event_requests] == [5]
+
+
+def test_a_value_that_is_called_like_a_subcommand_is_a_value() -> None:
+    assert "/flows" in raw("--from-pod", "flows").stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--verdict", "nope"], ["--not"], ["--allowlist", "{"], ["--since", "nope"], ["x"]],
+)
+def test_wrong_arguments_are_told_in_one_line(arguments: list[str]) -> None:
+    run = raw(*arguments)
+    assert (run.exit_code, run.stdout) == (2, "")
+    assert run.stderr.splitlines()[-1].startswith("Error: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--verdict", "dropped"],
+         'invalid argument "dropped" for "--verdict" flag: invalid --verdict value: dropped'),
+        (["--pod", "a", "--not", "-o", "bogus"], "trailing --not found in the arguments"),
+        (["-o", "bogus", "--verdict", "x"],
+         'invalid argument "x" for "--verdict" flag: invalid --verdict value: x'),
+        (["-o", "bogus", "--since", "bad"], "invalid output format: bogus"),
+        (["--since", "bad", "--allowlist", "["],
+         "failed to parse the since time: failed to convert bad to time"),
+        (["--allowlist", "[]"], "invalid --allowlist flag: failed to decode '[]': unexpected"),
+    ],
+)  # fmt: skip
+def test_strict_errors_come_in_the_order_of_hubble(arguments: list[str], message: str) -> None:
+    run = raw(*arguments, env=STRICT)
+    assert (run.exit_code, run.stdout) == (1, "")
+    assert message in run.stderr
+
+
+def test_raw_filters_are_those_of_hubble(cases: list[dict[str, Any]]) -> None:
+    compared = 0
+    for case in cases:
+        if not case["name"].startswith(("raw/", "lists/raw")):
+            continue
+        run = CliRunner().invoke(cli, case["argv"], env={**STRICT, **case["env"]})
+        assert (run.stdout, run.exit_code) == (case["stdout"], case["exit"]), case["name"]
+        if case["exit"] and "failed to decode" not in case["stderr"]:
+            assert run.stderr.endswith(case["stderr"]), case["name"]
+        compared += 1
+    assert compared >= 350

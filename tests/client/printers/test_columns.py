@@ -3,7 +3,8 @@ from typing import Any
 import pytest
 
 from palomar.printers.color import COLORED
-from palomar.printers.columns import FlowColumns, Look
+from palomar.printers.columns import FlowColumns
+from palomar.printers.look import Look
 from palomar.testing import make_response
 
 COLUMNS = FlowColumns(Look())
@@ -35,6 +36,31 @@ def test_without_ip_the_ends_are_hardware_addresses_or_nothing() -> None:
     assert COLUMNS.ends(flow) == ("0a:00", "0b:00")
     flow.ClearField("ethernet")
     assert COLUMNS.ends(flow) == ("", "")
+
+
+def test_hubble_puts_the_namespace_of_a_service_before_the_pod() -> None:
+    flow = make_response(source_service={"name": "s", "namespace": "shop"}).flow
+    strict = FlowColumns(Look(strict=True))
+    assert COLUMNS.ends(flow)[0] == "default/web-0:4000"
+    assert strict.ends(flow)[0] == "shop/web-0:4000"
+    flow.ClearField("source_service")
+    assert strict.ends(flow)[0] == "default/web-0:4000"
+    flow.source.pod_name = ""
+    assert strict.ends(flow)[0] == "10.0.0.10:4000"
+
+
+def test_parties_are_the_ends_with_their_identities() -> None:
+    flow = make_response().flow
+    assert COLUMNS.parties(flow) == ("default/web-0:4000 (ID:20001)", "10.0.0.11:80 (world)")
+    assert COLUMNS.type_and_verdict(flow) == "to-stack FORWARDED"
+
+
+def test_memory_of_identities_is_bounded() -> None:
+    columns = FlowColumns(Look())
+    flow = make_response().flow
+    for number in range(5_000):
+        flow.source.identity = 1_000 + number
+        assert columns.identities(flow)[0] == f"(ID:{1_000 + number})"
 
 
 def test_numeric_look_shows_addresses() -> None:

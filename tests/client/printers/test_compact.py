@@ -1,7 +1,7 @@
 import pytest
 
-from palomar.printers.columns import Look
 from palomar.printers.compact import CompactPrinter
+from palomar.printers.look import Look
 from palomar.testing import make_response
 from palomar_proto.observer.observer_pb2 import GetFlowsResponse
 

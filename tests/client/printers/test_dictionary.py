@@ -1,5 +1,5 @@
-from palomar.printers.columns import Look
 from palomar.printers.dictionary import DictPrinter
+from palomar.printers.look import Look
 from palomar.testing import make_response
 from palomar_proto.observer.observer_pb2 import GetFlowsResponse
 

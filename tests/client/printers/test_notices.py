@@ -54,3 +54,10 @@ def test_only_missing_flows_are_trouble() -> None:
     for state in relay_pb2.NodeState.values():
         status = NodeStatusEvent(state_change=state)
         assert notices.is_trouble(status) is (state in trouble)
+
+
+def test_states_without_words_are_put_as_hubble_does_where_asked() -> None:
+    status = NodeStatusEvent(state_change=cast("Any", 9), node_names=["a", "b"], message='x"')
+    line = notices.node_status_line(GetFlowsResponse(node_status=status), FORMAT, strict=True)
+    shown = 'state_change:9 node_names:"a" node_names:"b" message:"x\\""'
+    assert line.endswith(f": unknown node status event: {shown}\n")

@@ -1,5 +1,5 @@
 from palomar.printers.color import COLORED
-from palomar.printers.columns import Look
+from palomar.printers.look import Look
 from palomar.printers.table import TablePrinter
 from palomar.testing import make_response
 from palomar_proto.observer.observer_pb2 import GetFlowsResponse

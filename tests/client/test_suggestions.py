@@ -1,0 +1,116 @@
+from collections.abc import Iterable
+
+import pytest
+
+from palomar.client import Client
+from palomar.filters import Filter
+from palomar.suggestions import suggestions
+from palomar.testing import FakeObserver
+from palomar_proto.flow.flow_pb2 import AUDIT, FlowFilter
+from palomar_proto.observer.observer_pb2 import GetFlowsRequest
+from palomar_proto.palomar.v1.flow_scope_pb2 import Coverage
+from palomar_proto.palomar.v1.hints_pb2 import FilterHintsRequest, FilterHintsResponse, Hint
+
+POD, NAMESPACE, LABEL, PORT = 1, 2, 3, 8
+VALUES = {
+    POD: ["shop/web-1", "shop/web-2", "default/client"],
+    NAMESPACE: ["shop", "default"],
+    LABEL: ["k8s:app=web"],
+    PORT: ["8443"],
+}
+
+
+def hint(value: str) -> Hint:
+    return Hint(value=value, flows=5, flows_as_source=5)
+
+
+def answer(request: FilterHintsRequest) -> FilterHintsResponse:
+    """As palomard would, for the values above, which are all of sources."""
+    values = VALUES.get(int(request.field), [])
+    found = [hint(value) for value in values if request.search in value]
+    coverage = Coverage(looked_at=9)
+    coverage.oldest.seconds = 1709634030
+    similar = [] if found else [hint(value) for value in values]
+    return FilterHintsResponse(hints=found, similar=similar, coverage=coverage)
+
+
+def told(filters: Iterable[FlowFilter]) -> list[str]:
+    with FakeObserver(hints=answer) as server, Client(server.target) as client:
+        return suggestions(client, GetFlowsRequest(whitelist=filters))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "what", "likely"),
+    [
+        (FlowFilter(source_pod=["/web-x"]), "pod matches web-x", VALUES[POD]),
+        (FlowFilter(source_pod=["prod/"]), "namespace matches prod", VALUES[NAMESPACE]),
+        (FlowFilter(source_pod=["web-1"]), "pod matches default/web-1", VALUES[POD]),
+        (FlowFilter(source_port=["443"]), "port matches 443", VALUES[PORT]),
+        (FlowFilter(source_label=["app=wbe"]), "label matches app=wbe", VALUES[LABEL]),
+        (FlowFilter(verdict=[AUDIT]), "verdict matches AUDIT", []),
+    ],
+)
+def test_values_that_no_flow_has_are_named(
+    wanted: FlowFilter, what: str, likely: list[str]
+) -> None:
+    advice = f"; did you mean {', '.join(likely)}?" if likely else ""
+    assert told([wanted]) == [f"no {what} among the flows the server has{advice}"]
+
+
+def test_values_at_the_other_end_are_told_apart() -> None:
+    [line] = told([FlowFilter(destination_pod=["shop/web-1"])])
+    assert line == "no flow goes to pod shop/web-1, but 5 come from it"
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        FlowFilter(source_pod=["/web"]),
+        FlowFilter(source_pod=["shop/"]),
+        FlowFilter(source_label=["app=web"]),
+        FlowFilter(source_label=["any:app=web"]),
+    ],
+)
+def test_values_that_there_are_do_not_match_together(wanted: FlowFilter) -> None:
+    [line] = told([wanted])
+    assert line.startswith("each of these filters matches some flow since 2024-03-05 10:20:30Z")
+
+
+def test_either_end_is_enough_for_a_filter_of_both() -> None:
+    [line] = told(Filter(pod="shop/web").messages)
+    assert line.startswith("each of these filters")
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        FlowFilter(source_ip=["10.0.0.0/8"]),
+        FlowFilter(source_fqdn=["*.example.com"]),
+        FlowFilter(source_label=["app in (a, b)"]),
+        FlowFilter(http_path=["/x.*"]),
+        FlowFilter(source_pod=["/"]),
+    ],
+)
+def test_patterns_are_not_guessed_at(wanted: FlowFilter) -> None:
+    assert told([wanted]) == []
+
+
+def test_servers_without_hints_give_none() -> None:
+    with FakeObserver(batched=False) as server, Client(server.target) as client:
+        assert suggestions(client, GetFlowsRequest(whitelist=[FlowFilter(source_port=["1"])])) == []
+
+
+def test_number_of_questions_is_bounded() -> None:
+    ports = FlowFilter(source_port=[str(number) for number in range(100)])
+    with FakeObserver(hints=answer) as server, Client(server.target) as client:
+        suggestions(client, GetFlowsRequest(whitelist=[ports]))
+        assert len(server.other_requests) <= 6
+
+
+def test_names_of_others_cannot_steer_the_terminal() -> None:
+    evil = FilterHintsResponse(similar=[hint("a\x1b[2J")], coverage=Coverage(looked_at=1))
+    with FakeObserver(hints=evil) as server, Client(server.target) as client:
+        [line] = suggestions(
+            client, GetFlowsRequest(whitelist=[FlowFilter(source_pod=["x/\x1b]0;"])])
+        )
+    assert "\x1b" not in line
