@@ -103,17 +103,15 @@ def show_events(request: EventRequest, options: Mapping[str, Any], invocation: I
         with _ended(printer, output):
             if isinstance(request, GetAgentEventsRequest):
                 with client.agent_event_stream(request) as agent_events:
-                    for agent_event in _answered(agent_events, client, invocation):
+                    for agent_event in _answered(agent_events, client):
                         output.write(printer.agent_event(agent_event))
             else:
                 with client.debug_event_stream(request) as debug_events:
-                    for debug_event in _answered(debug_events, client, invocation):
+                    for debug_event in _answered(debug_events, client):
                         output.write(printer.debug_event(debug_event))
 
 
-def _answered(
-    events: Iterable[EventT], client: "Client", invocation: Invocation
-) -> Iterator[EventT]:
+def _answered(events: Iterable[EventT], client: "Client") -> Iterator[EventT]:
     """Pass events on; with the first one warn of a server that knows more than this client."""
     for number, event in enumerate(events):
         if number == 0:
