@@ -7,6 +7,7 @@
 Everything but running the calls is shared with `Client`, where the arguments are explained.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
@@ -16,7 +17,7 @@ import grpc.aio
 
 from palomar import operations
 from palomar.channel import open_aio_channel
-from palomar.errors import PalomarError
+from palomar.errors import PalomarError, from_status
 from palomar.event_recovery import EventResponseT
 from palomar.filters import Filter
 from palomar.flow_calls import FlowCalls
@@ -33,9 +34,16 @@ from palomar.operations import Operation
 from palomar.reconnection import RECONNECT, Reconnect
 from palomar.reopening import batch_reopening, event_reopening
 from palomar.requests import Batching, EventKeywords, EventRequestT, ObserveKeywords
-from palomar.rpc import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, translated
+from palomar.rpc import (
+    CONNECT_TIMEOUT_S,
+    REQUEST_TIMEOUT_S,
+    call_timeout_s,
+    check_open,
+    readable,
+    translated,
+)
 from palomar.server_version import ServerVersion, ServerVersions
-from palomar.streams import AsyncBatchStream, AsyncEventStream
+from palomar.streams import AsyncBatchStream, AsyncEventStream, cancelled_here
 from palomar.target import parse_target
 from palomar_proto.flow.flow_pb2 import Flow, FlowFilter
 from palomar_proto.observer.observer_pb2 import (
@@ -64,7 +72,11 @@ AnswerT = TypeVar("AnswerT")
 
 
 class AsyncClient:
-    """A connection to one server; make and use it in one event loop. See `Client`."""
+    """A connection to one server; make and use it in one event loop. See `Client`.
+
+    Raises:
+        RuntimeError: It is made where no event loop runs.
+    """
 
     def __init__(
         self,
@@ -78,9 +90,11 @@ class AsyncClient:
         batches: bool = True,
     ) -> None:
         self._target = parse_target(server, tls)
-        self._request_timeout_s = request_timeout_s
+        self._timeout_s = call_timeout_s(request_timeout_s)
+        self._closed = False
         self._auth = auth
         self._reconnect = reconnect
+        _need_loop()
         self._channel = open_aio_channel(self._target, self._target.tls, auth, connect_timeout_s)
         self._versions = ServerVersions()
         self._flow_calls: AsyncFlowCalls = FlowCalls(
@@ -233,13 +247,16 @@ class AsyncClient:
         try:
             with translated(self._target, instead=operation.instead):
                 try:
-                    call = method(
-                        operation.request, timeout=self._request_timeout_s, metadata=metadata
-                    )
-                    answer = await call
+                    call = method(operation.request, timeout=self._timeout_s, metadata=metadata)
+                    answer = readable(await call, self._target)
                 except grpc.RpcError as error:
                     note_failure(error, self._versions)
                     raise
+                except asyncio.CancelledError:
+                    # Also where the client was closed meanwhile: then no task was cancelled.
+                    if cancelled_here() or not self._closed:
+                        raise
+                    raise from_status("CANCELLED", "Channel closed!", self._target.text) from None
         except PalomarError as error:
             return operation.settle(error)
         self._versions.note(await call.initial_metadata())
@@ -247,6 +264,7 @@ class AsyncClient:
 
     def _metadata(self) -> "Metadata":
         """What goes with the next call; a token in a file may have been replaced."""
+        check_open(closed=self._closed)
         return self._auth.metadata if self._auth else ()
 
     def _event_stream(
@@ -269,6 +287,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close the connection; streams still open end. May be called again."""
+        self._closed = True
         self._flow_calls.close()
         await self._channel.close()
 
@@ -282,3 +301,17 @@ class AsyncClient:
         trace: TracebackType | None,
     ) -> None:
         await self.close()
+
+
+def _need_loop() -> None:
+    """Refuse to make a channel that would belong to no event loop, or to another one than its user.
+
+    Raises:
+        RuntimeError: No event loop runs.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(
+            "an AsyncClient belongs to one event loop; make it in a coroutine that runs there"
+        ) from None

@@ -39,7 +39,7 @@ def open_channel(
         ServerUnavailable: The certificate of the server cannot be fetched.
     """
     tls = _checked(target, tls, auth)
-    options = channel_options(connect_timeout_s)
+    options = _options(target, connect_timeout_s)
     if tls is None:
         return grpc.insecure_channel(target.address, options)
     credentials, more = tls.credentials(target, connect_timeout_s)
@@ -56,11 +56,19 @@ def open_aio_channel(
     from grpc import aio  # noqa: PLC0415 - it loads asyncio, which the synchronous client has not
 
     tls = _checked(target, tls, auth)
-    options = channel_options(connect_timeout_s)
+    options = _options(target, connect_timeout_s)
     if tls is None:
         return aio.insecure_channel(target.address, options)
     credentials, more = tls.credentials(target, connect_timeout_s)
     return aio.secure_channel(target.address, credentials, (*options, *more))
+
+
+def _options(target: "Target", connect_timeout_s: float) -> tuple[tuple[str, str | int], ...]:
+    options = channel_options(connect_timeout_s)
+    if not target.loopback:
+        return options
+    # Go never asks a proxy for this machine; gRPC would, wherever `http_proxy` is set.
+    return (*options, ("grpc.enable_http_proxy", 0))
 
 
 def _checked(target: "Target", tls: "Tls | None", auth: "Auth | None") -> "Tls | None":

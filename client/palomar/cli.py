@@ -41,6 +41,9 @@ _COMMANDS = {
     "watch": "palomar.commands.watch:watch",
 }
 
+_OTHER_NAMES = {"w": "watch"}
+"""Second names of commands, those that `hubble` has."""
+
 _SHOWN = frozenset({"server", "config", "view", "debug", "verbose", "strict-hubble"})
 """Of the options that every command has, those that the help of the tool itself tells of."""
 
@@ -49,9 +52,9 @@ _BOOLEANS = frozenset(
 )
 
 _EPILOG = (
-    "Every option can also be set in the environment (PALOMAR_SERVER, PALOMAR_TLS, …; HUBBLE_… is "
-    "read as well) or in a file (palomar config). Ends with 0 when done or interrupted, with 1 on "
-    "errors and with 2 on wrong arguments."
+    "How to reach the server can also be set in the environment (PALOMAR_SERVER, PALOMAR_TLS, …; "
+    "HUBBLE_… is read as well) or in a file (palomar config). Ends with 0 when done or "
+    "interrupted, with 1 on errors and with 2 on wrong arguments."
 )
 
 
@@ -64,7 +67,7 @@ class _Tool(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         del ctx
-        home = _COMMANDS.get(cmd_name)
+        home = _COMMANDS.get(_OTHER_NAMES.get(cmd_name, cmd_name))
         if home is None:
             return None
         module, _, attribute = home.partition(":")
@@ -73,7 +76,7 @@ class _Tool(click.Group):
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args and Invocation.of(ctx).strict:
+        if not args and _answers_as_hubble(ctx):
             # To `hubble` this is a question, not a mistake.
             click.echo(ctx.get_help())
             ctx.exit(0)
@@ -82,7 +85,9 @@ class _Tool(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if Invocation.of(ctx).strict and self.get_command(ctx, args[0]) is None:
+        if _answers_as_hubble(ctx) and self.get_command(ctx, args[0]) is None:
+            if args[0] == "help":
+                _show_help(self, ctx, args[1:])
             raise click.UsageError(f'unknown command "{args[0]}" for "palomar"', ctx)
         return super().resolve_command(ctx, args)
 
@@ -102,33 +107,46 @@ class _Tool(click.Group):
             raise
         except KeyboardInterrupt:
             raise click.exceptions.Exit(0) from None
+        except OSError as error:  # of the help, or of the version
+            raise click.exceptions.Exit(_unwritten(error)) from error
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
             ctx.exit(0)
-        except BrokenPipeError:
-            _discard_output()
-            ctx.exit(0)
         except OSError as error:
             # Of the output: those of a connection are PalomarErrors.
-            _discard_output()
-            click.echo(f"palomar: cannot write the output: {error.strerror or error}", err=True)
-            ctx.exit(1)
+            ctx.exit(_unwritten(error))
         except click.UsageError as error:
             if Invocation.of(ctx).strict:
                 _refuse(error)
             raise
         except PalomarError as error:
+            from palomar.printers.escape import visible  # noqa: PLC0415 - its package loads protobuf
+
             if _debugging(ctx):
                 import traceback  # noqa: PLC0415 - rarely asked for
 
-                traceback.print_exc()
-            from palomar.printers.escape import visible  # noqa: PLC0415 - its package loads protobuf
-
+                # What the server said stands in it as it came.
+                for line in traceback.format_exc().split("\n"):
+                    click.echo(visible(line), err=True)
             click.echo(f"palomar: {visible(str(error))}", err=True)
             ctx.exit(1)
+
+
+def _show_help(group: click.Group, ctx: click.Context, words: list[str]) -> NoReturn:
+    """Explain the command that the words name, as far as they name one: `hubble help WORD...`."""
+    for word in words:
+        command = group.get_command(ctx, word)
+        if command is None:
+            break
+        ctx = click.Context(command, parent=ctx, info_name=word)
+        if not isinstance(command, click.Group):
+            break
+        group = command
+    click.echo(ctx.get_help())
+    raise click.exceptions.Exit(0)
 
 
 def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click calls it so
@@ -143,6 +161,9 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
 @click.group(
     cls=_Tool,
     epilog=_EPILOG,
+    no_args_is_help=True,
+    invoke_without_command=True,
+    subcommand_metavar="COMMAND [ARGS]...",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option(
@@ -153,8 +174,13 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
     callback=_show_version,
     help="Show the version.",
 )
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context, /) -> None:
     """Watch the network flows of Linux nodes."""
+    if ctx.invoked_subcommand is None:
+        if not Invocation.of(ctx).strict:
+            ctx.fail("Missing command.")
+        click.echo(ctx.get_help())  # as for no argument at all
 
 
 add_settings(cli, shown=_SHOWN)
@@ -198,6 +224,11 @@ def _plain_flags(ctx: click.Context, args: list[str]) -> list[str]:
     return kept
 
 
+def _answers_as_hubble(ctx: click.Context) -> bool:
+    """Whether to, which is not where a shell only asks how a line may go on."""
+    return Invocation.of(ctx).strict and not ctx.resilient_parsing
+
+
 def _debugging(ctx: click.Context) -> bool:
     try:
         return Invocation.of(ctx).debug
@@ -211,6 +242,15 @@ def _refuse(error: click.UsageError) -> NoReturn:
 
     click.echo(f"palomar: {visible(error.format_message())}", err=True)
     raise click.exceptions.Exit(1) from error
+
+
+def _unwritten(error: OSError) -> int:
+    """End what nobody reads, or what cannot be written; returns the exit code."""
+    _discard_output()
+    if isinstance(error, BrokenPipeError):
+        return 0
+    click.echo(f"palomar: cannot write the output: {error.strerror or error}", err=True)
+    return 1
 
 
 def _discard_output() -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self, TypeVar, Unpack, cast
 
 import grpc
 
-from palomar import operations
+from palomar import operations, rpc
 from palomar.channel import open_channel
 from palomar.errors import PalomarError
 from palomar.event_recovery import EventResponseT
@@ -26,7 +26,6 @@ from palomar.operations import Operation
 from palomar.reconnection import RECONNECT, Reconnect
 from palomar.reopening import batch_reopening, event_reopening
 from palomar.requests import Batching, EventKeywords, EventRequestT, ObserveKeywords
-from palomar.rpc import CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S, translated
 from palomar.server_version import ServerVersion, ServerVersions
 from palomar.streams import BatchStream, EventStream
 from palomar.target import parse_target
@@ -88,13 +87,14 @@ class Client:
         *,
         tls: "Tls | None" = None,
         auth: "Auth | None" = None,
-        connect_timeout_s: float = CONNECT_TIMEOUT_S,
-        request_timeout_s: float = REQUEST_TIMEOUT_S,
+        connect_timeout_s: float = rpc.CONNECT_TIMEOUT_S,
+        request_timeout_s: float = rpc.REQUEST_TIMEOUT_S,
         reconnect: Reconnect | None = RECONNECT,
         batches: bool = True,
     ) -> None:
         self._target = parse_target(server, tls)
-        self._request_timeout_s = request_timeout_s
+        self._timeout_s = rpc.call_timeout_s(request_timeout_s)
+        self._closed = False
         self._auth = auth
         self._reconnect = reconnect
         self._channel = open_channel(self._target, self._target.tls, auth, connect_timeout_s)
@@ -353,10 +353,10 @@ class Client:
         )
         metadata = self._metadata()
         try:
-            with translated(self._target, instead=operation.instead):
+            with rpc.translated(self._target, instead=operation.instead):
                 try:
                     answer, call = method.with_call(
-                        operation.request, timeout=self._request_timeout_s, metadata=metadata
+                        operation.request, timeout=self._timeout_s, metadata=metadata
                     )
                 except grpc.RpcError as error:
                     note_failure(error, self._versions)
@@ -368,6 +368,7 @@ class Client:
 
     def _metadata(self) -> "Metadata":
         """What goes with the next call; a token in a file may have been replaced."""
+        rpc.check_open(closed=self._closed)
         return self._auth.metadata if self._auth else ()
 
     def _event_stream(
@@ -388,6 +389,7 @@ class Client:
 
     def close(self) -> None:
         """Close the connection; streams still open end. May be called again."""
+        self._closed = True
         self._flow_calls.close()
         self._channel.close()
 

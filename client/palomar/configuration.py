@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from palomar.dialect import Dialect
 from palomar.errors import InvalidRequest
+from palomar.go_syntax import FALSE, TRUE
 from palomar.target import DEFAULT_SERVER
 from palomar.timestamps import SECOND_NS, duration_ns
 
@@ -26,8 +27,6 @@ HUBBLE_SERVER = "localhost:4245"
 PREFIXES = ("PALOMAR_", "HUBBLE_")
 """What names in the environment begin with; the first that is there counts."""
 
-_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
-_FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 _WORDS = {"yes": True, "on": True, "y": True, "no": False, "off": False, "n": False}
 
 
@@ -148,7 +147,14 @@ class Configuration:
         if self.chosen_file:
             return Path(self.chosen_file)
         places = self._usual_files()
+        if self.searches:
+            places = [Path("config.yaml"), *places, Path.home() / ".hubble" / "config.yaml"]
         return next((path for path in places if os.access(path, os.F_OK)), places[0])
+
+    @property
+    def searches(self) -> bool:
+        """Whether a flag says that `hubble` is to look for its file itself."""
+        return self.strict and self.flags.get("config") == ""
 
     @property
     def file_to_write(self) -> Path:
@@ -269,6 +275,8 @@ class Configuration:
     def filter_texts(self, name: str) -> list[str]:
         """The JSON texts of `allowlist` or `denylist` from outside the command line."""
         found = self.find(name)
+        if self.strict and not isinstance(found.value, str):
+            return _hubble_texts(found.value)
         if isinstance(found.value, list | tuple):
             return [_item_text(item) for item in found.value]
         if found.value is None:
@@ -312,7 +320,7 @@ def configuration_folder(program: str) -> Path:
 
 def parse_bool(text: str) -> bool | None:
     """Read what Go takes for true or false; `None` for anything else."""
-    return True if text in _TRUE else False if text in _FALSE else None
+    return True if text in TRUE else False if text in FALSE else None
 
 
 def _environment(name: str) -> tuple[str, str]:
@@ -322,6 +330,13 @@ def _environment(name: str) -> tuple[str, str]:
         if text := os.environ.get(variable):
             return text, variable
     return "", ""
+
+
+def _hubble_texts(value: object) -> list[str]:
+    """Read texts as `hubble` does from YAML: what is no plain value means none."""
+    items = value if isinstance(value, list | tuple) else [value]
+    plain = [item for item in items if isinstance(item, str | int | float)]
+    return [str(item).lower() if isinstance(item, bool) else str(item) for item in plain]
 
 
 def _item_text(item: object) -> str:

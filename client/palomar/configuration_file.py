@@ -27,6 +27,8 @@ _BOOL_TAG = "tag:yaml.org,2002:bool"
 _STRING_TAG = "tag:yaml.org,2002:str"
 # Words that only YAML 1.1 takes for something else than text: quoted, so that every reader agrees.
 _WORDS_OF_OLD = re.compile(r"y|Y|yes|Yes|YES|n|N|no|No|NO|on|On|ON|off|Off|OFF")
+# What only YAML 1.2 takes for a number.
+_NEW_NUMBERS = re.compile(r"[-+]?(?:\.\d+|\d+(?:\.\d*)?)(?:[eE][-+]?\d+)?|0o[0-7]+", re.ASCII)
 
 
 class _Loader(yaml.SafeLoader):
@@ -55,8 +57,12 @@ class _Dumper(yaml.SafeDumper):
 
 def _text_node(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     resolved = dumper.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
-    ambiguous = resolved != _STRING_TAG or _WORDS_OF_OLD.fullmatch(text)
-    return dumper.represent_scalar(_STRING_TAG, text, style='"' if ambiguous else None)
+    ambiguous = (
+        resolved != _STRING_TAG or _WORDS_OF_OLD.fullmatch(text) or _NEW_NUMBERS.fullmatch(text)
+    )
+    if ambiguous:
+        return dumper.represent_scalar(_STRING_TAG, text, style='"')
+    return dumper.represent_scalar(_STRING_TAG, text, style="|" if "\n" in text else None)
 
 
 _Dumper.add_representer(str, _text_node)

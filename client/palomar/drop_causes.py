@@ -3,7 +3,7 @@
 In: responses as they are printed. Out: for each that holds a drop, a line with the cause and one
 with what to check first, as palomard's Explain has them. A flood has few causes, so what was asked
 once is remembered by what makes drops alike, and the number of questions is bounded. Used by
-`observation`.
+`flow_run`.
 """
 
 from collections.abc import Callable

@@ -33,6 +33,11 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         # While loading: commands themselves end in order.
         _leave(0)
+    except RuntimeError as error:
+        # Which Python 3.11 makes of what interrupts a class being made.
+        if not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
+        _leave(0)
     except SystemExit as end:
         _leave(_exit_code(end))
     _leave(0)

@@ -62,7 +62,9 @@ def _values(name: str, one: Iterable[Any], other: Iterable[Any]) -> list[Any]:
     if ones == others:
         return ones
     if name in _SINGLE:
-        return [value for value in ones if value in others]
+        same = _SAME.get(name, _itself)
+        known = {same(value) for value in others}
+        return [value for value in ones if same(value) in known]
     combine = _COMBINE.get(name)
     if combine is None:
         raise InvalidRequest(
@@ -137,6 +139,20 @@ def _all_flags(one: TCPFlags, other: TCPFlags) -> Message:
     both.MergeFrom(other)
     return both
 
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+def _port(text: str) -> int | str:
+    return int(text) if text.isascii() and text.isdecimal() else text
+
+
+# What may be written in several ways, and how to make it one.
+_SAME: dict[str, Callable[[Any], Any]] = {
+    "http_method": str.upper,
+    **{f"{end}port": _port for end in _ENDS},
+}
 
 _COMBINE: dict[str, Combine] = {
     **{end + name: _narrower_name for end in _ENDS for name in ("pod", "service")},

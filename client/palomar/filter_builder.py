@@ -119,14 +119,14 @@ class FilterBuilder:
         return [name]
 
     def _conflicts(self, half: _Fields) -> list[str]:
-        """List the contradictions that the `hubble` command refuses, in its order and words."""
+        """List the contradictions that the `hubble` command refuses, in its order."""
         names = {
             (side, kind): half.get(_field(side, kind), [])
             for side in _ENDS
             for kind in ("pod", "service")
         }
         wrong = [
-            f"namespace conflict: {quote(namespace)} does not contain {quote(name)}"
+            f"{quote(name)} is not in namespace {quote(namespace)}"
             for where in (Side.EITHER, *_ENDS)
             for (side, _), patterns in names.items()
             if where in {Side.EITHER, side}
@@ -187,6 +187,6 @@ def _inconsistent(pods: list[str], services: list[str]) -> list[str]:
             service_namespace, service_slash, _ = service.partition("/")
             if (service_namespace if service_slash else "") != namespace:
                 return [
-                    f"namespace of service {quote(service)} conflict with pod {quote(namespace)}"
+                    f"service {quote(service)} is not in the pod's namespace {quote(namespace)}"
                 ]
     return []

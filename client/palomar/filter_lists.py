@@ -12,6 +12,7 @@ from google.protobuf.json_format import ParseDict, ParseError
 
 from palomar.dialect import Dialect
 from palomar.errors import InvalidRequest
+from palomar.exact_json import refuse_loose
 from palomar_proto.flow.flow_pb2 import FlowFilter
 
 _BLANKS = " \t\r\n"
@@ -37,6 +38,8 @@ def parse_filters(
         try:
             for value in _values(text):
                 several = isinstance(value, list) and not strict
+                if strict:
+                    refuse_loose(value, FlowFilter.DESCRIPTOR)
                 found += map(_message, value if several else [value])
         except ValueError as error:
             reason = str(error).partition("\n")[0]
@@ -49,6 +52,36 @@ def parse_filters(
                 '{"source_pod":["shop/"],"verdict":["DROPPED"]}'
             ) from error
     return found
+
+
+def narrowed(allow: Iterable[FlowFilter], listed: Iterable[FlowFilter]) -> list[FlowFilter]:
+    """Combine what flags let pass with what a list does: a flow must pass both.
+
+    `hubble` takes them for alternatives, so that a flag beside a saved view shows more, not less.
+
+    Args:
+        allow: Of the flags; none lets all pass.
+        listed: Of the list; likewise.
+
+    Raises:
+        InvalidRequest: What passes both cannot be said in filters, or is nothing.
+    """
+    flags, view = list(allow), list(listed)
+    if not flags or not view:
+        return flags or view
+    from palomar.filters import Filter  # noqa: PLC0415 - few runs have both
+
+    try:
+        both = Filter.from_lists(flags) & Filter.from_lists(view)
+    except InvalidRequest as error:
+        raise InvalidRequest(
+            f"the filter flags cannot be combined with the allowlist: {error}"
+        ) from error
+    if not both.allow:
+        raise InvalidRequest(
+            "no flow can pass both the filter flags and the allowlist; leave one of them out"
+        )
+    return list(both.allow)
 
 
 def _values(text: str) -> list[Any]:

@@ -58,7 +58,7 @@ def split_flags(
                 (deny if negated else allow).add(key, value)
         negated = False
     if negated and strict:
-        raise InvalidRequest("trailing --not found in the arguments")
+        raise InvalidRequest("--not stands before no filter")
     if negated:
         raise InvalidRequest("--not stands before no filter; put the filter to exclude after it")
     return allow.messages(), (*deny.messages(), *exclusions.messages())
@@ -68,9 +68,7 @@ def _negation(value: str, *, negated: bool, strict: bool) -> bool:
     if strict:
         # Whatever its value: `--not=false` negates as well.
         if negated:
-            raise InvalidRequest(
-                f'invalid argument {quote(value)} for "--not" flag: consecutive --not statements'
-            )
+            raise InvalidRequest("--not stands twice before one filter")
         return True
     if negated:
         raise InvalidRequest("--not stands twice before one filter; give it once")

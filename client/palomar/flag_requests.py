@@ -7,8 +7,9 @@ its idea of how many events are meant. Does no I/O; the clock is a parameter.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
+from palomar.configuration import FILTER_LISTS
 from palomar.dialect import Dialect
 from palomar.errors import InvalidRequest
 from palomar.flag_filters import split_flags
@@ -24,9 +25,6 @@ from palomar.timestamps import is_hubble_time
 from palomar_proto.flow.flow_pb2 import FlowFilter
 from palomar_proto.observer.observer_pb2 import GetFlowsRequest
 
-LISTS: Final = ("allowlist", "denylist")
-"""Flags that hold ready-made filters, as JSON."""
-
 _SELECTION = ("last", "first", "all", "since", "until", "follow")
 
 
@@ -39,7 +37,7 @@ def flows_flag_request(
     """Build the request for flows that the flags describe.
 
     Args:
-        flags: Filter flags, `not` and `LISTS`, in their order, with their values.
+        flags: Filter flags, `not` and `FILTER_LISTS`, in their order, with their values.
         options: Values of the other flags by parameter name; `input_file` says whether flows come
             from a file, of which all are meant where nothing says how many.
         dialect: Whose reading.
@@ -49,16 +47,18 @@ def flows_flag_request(
         InvalidRequest: A value means nothing, or flags exclude each other.
     """
     given = list(flags)
-    allow, deny = split_flags([flag for flag in given if flag[0] not in LISTS], dialect)
+    allow, deny = split_flags([flag for flag in given if flag[0] not in FILTER_LISTS], dialect)
     selection, number = _selected(options, dialect)
-    lists = {name: [text for flag, text in given if flag == name] for name in LISTS}
+    lists = {name: [text for flag, text in given if flag == name] for name in FILTER_LISTS}
     request = flows_request(
         selection,
-        [*allow, *_listed("allowlist", lists["allowlist"], dialect)],
+        _allowed(allow, _listed("allowlist", lists["allowlist"], dialect), dialect),
         [*deny, *_listed("denylist", lists["denylist"], dialect)],
         now_ns,
     )
     request.number = number
+    if dialect is Dialect.HUBBLE and options.get("field_mask"):
+        _refuse_fields(options["field_mask"], str(options.get("output")))
     return request
 
 
@@ -107,6 +107,17 @@ def _selected(options: Mapping[str, Any], dialect: Dialect) -> tuple[Selection, 
     return selection, number
 
 
+def _refuse_fields(paths: str, output: str) -> None:
+    """Refuse a field mask as `hubble` does, even where nothing is asked for."""
+    from palomar.field_choice import check_path  # noqa: PLC0415 - few runs need it
+    from palomar.printers import is_legacy_json  # noqa: PLC0415 - likewise
+
+    if is_legacy_json(output):
+        raise InvalidRequest(f"-o {output} shows fields of its own, without --field-mask")
+    for path in paths.split(","):
+        check_path(path)
+
+
 def _given(options: Mapping[str, Any]) -> Selection:
     return Selection(**{name: options[name] for name in _SELECTION})
 
@@ -118,9 +129,7 @@ def _hubble_times(selection: Selection) -> Selection:
     for name in ("since", "until"):
         text = getattr(selection, name)
         if text and not is_hubble_time(text):
-            raise InvalidRequest(
-                f"failed to parse the {name} time: failed to convert {text} to time"
-            )
+            raise InvalidRequest(f"--{name} {text!r} is neither a duration nor a date")
     return selection
 
 
@@ -130,3 +139,13 @@ def _listed(name: str, texts: list[str], dialect: Dialect) -> list[FlowFilter]:
     from palomar.filter_lists import parse_filters  # noqa: PLC0415 - few runs need it, all would wait
 
     return parse_filters(name, texts, dialect)
+
+
+def _allowed(
+    allow: Iterable[FlowFilter], listed: list[FlowFilter], dialect: Dialect
+) -> list[FlowFilter]:
+    if not listed or dialect is Dialect.HUBBLE:
+        return [*allow, *listed]
+    from palomar.filter_lists import narrowed  # noqa: PLC0415 - likewise
+
+    return narrowed(allow, listed)

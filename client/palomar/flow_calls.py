@@ -5,6 +5,7 @@ and any other exactly one.
 """
 
 from collections.abc import Callable
+from threading import Lock
 from typing import Generic, Protocol, TypeVar
 from weakref import WeakSet
 
@@ -52,15 +53,19 @@ class FlowCalls(Generic[BatchCallT, FlowCallT]):
         self.flows = flows
         self.batched = batched
         self.streams: WeakSet[Closing] = WeakSet()
+        self._listing = Lock()
 
     def keep(self, stream: StreamT) -> StreamT:
         """Remember a stream, to close it with the channel; returns it."""
-        self.streams.add(stream)
+        with self._listing:
+            self.streams.add(stream)
         return stream
 
     def close(self) -> None:
         """Close the streams: one that waits to try again has no call that would end."""
-        for stream in list(self.streams):
+        with self._listing:  # other threads may begin to read just now
+            streams = list(self.streams)
+        for stream in streams:
             stream.close()
 
     def open(self, request: GetFlowsRequest) -> tuple[BatchCallT | FlowCallT, bool]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from operator import length_hint
 from typing import NamedTuple
 
+from palomar.errors import ServerError
 from palomar.overlap import flow_time_ns
 from palomar_proto.observer.observer_pb2 import GetFlowsResponse
 from palomar_proto.palomar.v1.flow_batches_pb2 import FlowBatch
@@ -50,7 +51,15 @@ class FlowPlace:
             batch: The batch.
             responses: Something for each of its responses: whoever takes it has read that one. A
                 list's iterator, which tells how many are left.
+
+        Raises:
+            ServerError: The batch does not say where its responses stand.
         """
+        if len(batch.sequences) != len(batch.responses):
+            raise ServerError(
+                f"the server sent a batch of {len(batch.responses)} responses with "
+                f"{len(batch.sequences)} positions; it is broken, or no palomard"
+            )
         self._before, self._position = self.token(), self.position()
         if self._length:
             self._last = self._batch.responses[-1]
@@ -66,7 +75,7 @@ class FlowPlace:
         read = self._read()
         if read == self._length:
             return self._batch.resume_token or self._before
-        if not read:
+        if not (read and self._batch.resume_token):
             return self._before
         missing = sum(response.HasField("flow") for response in self._batch.responses[read:])
         return self._batch.resume_token + _RECEIVED.pack(self._batch.sequences[read - 1], missing)

@@ -203,8 +203,6 @@ class FlowRun:
         return lambda response: show(response) + causes.lines(response)
 
     def _suggest(self, client: "Client") -> None:
-        if not self._request.whitelist:
-            return
         from palomar.suggestions import suggestions  # noqa: PLC0415 - only if nothing matched
 
         for line in suggestions(client, self._request):

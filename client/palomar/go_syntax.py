@@ -9,8 +9,9 @@ import re
 
 from palomar.errors import InvalidRequest
 
-_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
-_FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
+FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+"""What ParseBool reads."""
 
 _PREFIXED = re.compile(
     r"(?:0[xX](?P<x>(?:_?[0-9a-fA-F])+)|0[bB](?P<b>(?:_?[01])+)|0[oO]?(?P<o>(?:_?[0-7])+)"
@@ -41,9 +42,9 @@ def parse_bool(text: str) -> bool:
     Raises:
         InvalidRequest: It is anything else.
     """
-    if text in _TRUE:
+    if text in TRUE:
         return True
-    if text in _FALSE:
+    if text in FALSE:
         return False
     raise InvalidRequest(f"strconv.ParseBool: parsing {quote(text)}: invalid syntax")
 

@@ -2,8 +2,8 @@
 
 Most texts go to the server as they are, which judges them; these functions are those that the
 command has a reading of its own for. Unlike `filter_values`, none forgives anything. Each takes
-one text, gives the value that a flow.FlowFilter holds, and raises InvalidRequest with the words of
-hubble 1.19. Named in the table of `filter_flags`.
+one text, gives the value that a flow.FlowFilter holds, and raises InvalidRequest where hubble 1.19
+refuses. Named in the table of `filter_flags`.
 """
 
 from palomar.errors import InvalidRequest
@@ -25,7 +25,6 @@ _IP_VERSIONS = {
 }  # fmt: skip
 
 _SUBTYPES = {"trace": OBSERVATION_POINTS, "agent": AGENT_EVENTS}
-_IDENTITIES = " ".join([*RESERVED_IDENTITIES, "11"])
 _INT32_MAX = 2**31 - 1
 
 
@@ -51,7 +50,7 @@ def direction(text: str) -> str:
     """Read a direction of traffic, in any case."""
     name = text.lower()
     if name not in {"ingress", "egress"}:
-        raise InvalidRequest(f"{name}: invalid traffic direction, expected ingress or egress")
+        raise InvalidRequest(f"traffic direction {quote(text)} is neither ingress nor egress")
     return name.upper()
 
 
@@ -73,18 +72,18 @@ def http_header(text: str) -> dict[str, str]:
     """Read `name:value`, blanks and all."""
     name, colon, value = text.partition(":")
     if not colon:
-        raise InvalidRequest(f"invalid http-header value {quote(text)}, expected name:value")
+        raise InvalidRequest(f"HTTP header {quote(text)} has no colon; write NAME:VALUE")
     return {"key": name, "value": value}
 
 
 def ip_trace_id(text: str) -> int:
     """Read a number above 0."""
     if text == "0":
-        raise InvalidRequest("invalid --ip-trace-id value; must be greater than 0")
+        raise InvalidRequest("IP trace id 0 marks no packet; ids begin at 1")
     try:
         return parse_uint(text)
     except InvalidRequest as error:
-        raise InvalidRequest(f"invalid --ip-trace-id value: {error}") from error
+        raise InvalidRequest(f"IP trace id {quote(text)} is no number: {error}") from error
 
 
 def identity(text: str) -> int:
@@ -96,7 +95,8 @@ def identity(text: str) -> int:
         return parse_uint(text, bits=32, prefixes=True)
     except InvalidRequest as error:
         raise InvalidRequest(
-            f"invalid security identity, expected one of [{_IDENTITIES}] or a numeric value"
+            f"security identity {quote(text)} is neither a number nor one of "
+            f"{', '.join(RESERVED_IDENTITIES)}"
         ) from error
 
 
@@ -116,14 +116,14 @@ def event_type(text: str) -> dict[str, int | bool]:
     type_name, colon, subtype_name = text.partition(":")
     number = EVENT_TYPES.get(type_name)
     if number is None:
-        number = _number(type_name, "type")
+        number = _number(type_name, "event type")
     if not colon:
         return {"type": number}
     names = _SUBTYPES.get(type_name, ())
     subtype = (
         names.index(subtype_name)
         if subtype_name in names
-        else _number(subtype_name, "event sub-type")
+        else _number(subtype_name, "event subtype")
     )
     return {"type": number, "match_sub_type": True, "sub_type": subtype}
 
@@ -132,9 +132,7 @@ def _number(text: str, what: str) -> int:
     try:
         number = parse_uint(text, bits=32)
     except InvalidRequest as error:
-        name = what.removeprefix("event ")
         raise InvalidRequest(
-            f"unable to parse {what} '{text}', not a known {name} name and unable to parse as "
-            f"numeric value: {error}"
+            f"{what} {quote(text)} is neither a known name nor a number: {error}"
         ) from error
     return number if number <= _INT32_MAX else number - 2**32  # the field has a sign

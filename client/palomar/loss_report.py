@@ -2,7 +2,7 @@
 
 In: the notices of lost events of one stream, as they come. Out: a few lines for people. A busy node
 may send thousands of notices, whose numbers nobody adds up by eye, and none of them says which
-setting to raise. Used by `observation`.
+setting to raise. Used by `flow_run`.
 """
 
 from collections.abc import Iterable
@@ -21,6 +21,8 @@ _NODES_SHOWN_MAX = 3
 _SOURCES_MAX = 16
 _NODES_MAX = 10_000
 """Kept names of nodes; there are no clusters with more."""
+_CPUS_MAX = 4_096
+"""Kept numbers of CPUs by source; there are no machines with more."""
 
 # By source: what happened, and what to do against it; settings of palomard, then of Cilium.
 _ADVICE: dict[int, tuple[str, str]] = {
@@ -72,7 +74,9 @@ class LossReport:
             source = LostEvent().source
         self._events[source] = self._events.get(source, 0) + lost.num_events_lost
         if lost.HasField("cpu"):
-            self._cpus.setdefault(source, set()).add(lost.cpu.value)
+            cpus = self._cpus.setdefault(source, set())
+            if len(cpus) < _CPUS_MAX:
+                cpus.add(lost.cpu.value)
         if node_name and len(self._nodes) < _NODES_MAX:
             self._nodes.add(node_name)
 

@@ -4,18 +4,24 @@ They stand between gRPC's calls and our streams, and hand each answer through as
 they also settle: where a server lacks the method, the error says whom to ask instead.
 """
 
+import os
+import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
-from typing import Generic, Protocol, TypeVar, cast
+from contextlib import suppress
+from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
 import grpc
 
-from palomar.rpc import translated
+from palomar.rpc import readable, translated
 from palomar.server_version import ServerVersions
 from palomar.streams import AsyncCall, Call
 from palomar.target import Target
 
 AnswerT = TypeVar("AnswerT")
 AnswerT_co = TypeVar("AnswerT_co", covariant=True)
+
+_CANCELLED: Final = grpc.StatusCode.CANCELLED.value[0]
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 
@@ -52,10 +58,17 @@ class NotedCall(Generic[AnswerT]):
         self._versions = versions
         self._target = target
         self._instead = instead
+        self._lock = threading.Lock()
+        self._readers = 0
+        self._drained = False
+        self._process = os.getpid()
 
     def __iter__(self) -> Iterator[AnswerT]:
-        answers = iter(self._call)
+        with self._lock:
+            self._readers += 1
+        over = False
         try:
+            answers = iter(self._call)
             for first in answers:
                 self._versions.note(self._call.initial_metadata())
                 yield first
@@ -63,14 +76,59 @@ class NotedCall(Generic[AnswerT]):
             else:
                 self._versions.note(self._call.initial_metadata())
             yield from answers
+            over = True
+        except GeneratorExit:
+            over = True
+            raise
         except grpc.RpcError as error:
             note_failure(error, self._versions)
+            over = True
             with translated(self._target, instead=self._instead, only_unsupported=True):
                 raise
+        finally:
+            # A signal may have raised anything else in the middle of reading. What is due is then
+            # not known any more, and to wait for it could be for ever.
+            self._drained |= not over
+            self._leave()
 
     def cancel(self) -> bool:
         """End it."""
-        return self._call.cancel()
+        cancelled = self._call.cancel()
+        with self._lock:
+            self._drain()
+        return cancelled
+
+    def __del__(self) -> None:
+        # Another process than the one that made the call has none of gRPC's threads.
+        if not sys.is_finalizing() and self._process == os.getpid():
+            self.cancel()
+
+    def _leave(self) -> None:
+        """Nobody reads on, or not this one."""
+        with self._lock:
+            self._readers -= 1
+            if not self._readers and self._process == os.getpid():
+                self._call.cancel()
+                self._drain()
+
+    def _drain(self) -> None:
+        """Take from gRPC what it still has to say of a call that is over, unless somebody reads.
+
+        A call of the kind that is read on the thread of its reader (see `rpc`) stays in the memory
+        of its channel, some 18 KB of it, until all of that was taken; and once it was cancelled,
+        gRPC takes no more by itself. There is no public way to do it.
+        """
+        if self._readers or self._drained:
+            return
+        self._drained = True  # even if a signal interrupts it: see above
+        call: Any = self._call
+        due = getattr(getattr(call, "_state", None), "due", None)
+        if not (due and hasattr(call, "_consume_next_event")):
+            return
+        # After an answer that it could not read gRPC counts the call as over, but never ended it.
+        call._call.cancel(_CANCELLED, "")  # noqa: SLF001 - as the docstring says
+        while due:
+            call._consume_next_event()  # noqa: SLF001 - likewise
 
 
 class AsyncNotedCall(Generic[AnswerT]):
@@ -87,15 +145,17 @@ class AsyncNotedCall(Generic[AnswerT]):
         self._versions = versions
         self._target = target
         self._instead = instead
+        self._read = False
 
     async def __aiter__(self) -> AsyncIterator[AnswerT]:
+        self._read = True
         answered = False
         try:
             async for answer in self._call:
                 if not answered:
                     answered = True
                     self._versions.note(await self._call.initial_metadata())
-                yield answer
+                yield readable(answer, self._target)
             if not answered:
                 self._versions.note(await self._call.initial_metadata())
         except grpc.RpcError as error:
@@ -106,6 +166,12 @@ class AsyncNotedCall(Generic[AnswerT]):
     def cancel(self) -> bool:
         """End it."""
         return self._call.cancel()
+
+    def __del__(self) -> None:
+        # Of a call that nobody ever read, tasks of gRPC's would go on.
+        if not (self._read or sys.is_finalizing()):
+            with suppress(RuntimeError):  # its event loop may be closed
+                self._call.cancel()
 
 
 def note_failure(error: grpc.RpcError, versions: ServerVersions) -> None:

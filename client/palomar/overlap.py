@@ -67,6 +67,27 @@ class Overlap:
         """The nodes that went on with something new: what lay between may be missing."""
         return tuple(sorted(self._interrupted))
 
+    def heed_clock(self) -> None:
+        """Go by the clock that a node has now, if it was set back while it was read.
+
+        Asked for what it saw since the newest time of all, it would send nothing until its clock
+        had got there again. What is behind by more than the span, and came last, is by the new
+        clock; the oldest of it is left out, so that a server that looks back until it finds
+        something older stops there, and does not go on into what is by the old clock. Not done
+        behind a relay, where the clock of one node says nothing about the others.
+        """
+        recent, limit_ns = self._recent, self._last_ns - self._span_ns
+        if not recent or recent[-1][0] >= limit_ns or len({node for _, _, node in recent}) > 1:
+            return
+        since: list[tuple[int, str | int, str]] = []
+        for answer in reversed(recent):
+            if answer[0] >= limit_ns:
+                break
+            since.append(answer)
+        self._recent = deque(reversed(since))
+        self._last_ns = max(happened_ns for happened_ns, _, _ in since)
+        self._earliest_ns = 1 + min(happened_ns for happened_ns, _, _ in since)
+
     def since_ns(self) -> int:
         """From when on to ask, UTC ns: everything from then on that was read is remembered."""
         return max(self._last_ns - self._span_ns, self._earliest_ns)

@@ -173,12 +173,16 @@ def _camel_case(path: str) -> str:
 
 
 def _any(data: bytes) -> str:
-    """Encode an Any: by the library where the type is known, else its type and raw bytes."""
-    from google.protobuf.json_format import MessageToDict  # noqa: PLC0415 - is slow to import
+    """Encode an Any: by the library where it can, else its type and raw bytes.
+
+    It cannot where the type is not known, or where what is in it has no JSON, such as a time
+    outside the years 1 to 9999.
+    """
+    from google.protobuf.json_format import Error, MessageToDict  # noqa: PLC0415 - slow to import
 
     message = any_pb2.Any.FromString(data)
     try:
         return dumps(MessageToDict(message, preserving_proto_field_name=True))
-    except (TypeError, DecodeError):
+    except (TypeError, ValueError, DecodeError, Error):
         value = b64encode(message.value).decode()
         return dumps({"@type": message.type_url, "value": value})

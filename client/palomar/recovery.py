@@ -127,6 +127,8 @@ class Recovery(Generic[RequestT]):
         return self._overlap.last_ns if self._overlap else 0
 
     def _break_off(self, error: PalomarError) -> None:
+        if self._overlap is not None:
+            self._overlap.heed_clock()
         if self._outage is None:
             self._outage, self._since_ns = error, self._last_ns()
         self._answered = self._expects = False
@@ -140,7 +142,8 @@ class Recovery(Generic[RequestT]):
             return self._asked
         if self._overlap is not None and last_ns:
             self._overlap.expect()
-            self._expects = True
+            # Not where all that is remembered is older than what is asked for.
+            self._expects = self._overlap.waiting
             since_ns = self._overlap.since_ns()
         elif last_ns:
             since_ns = last_ns + 1

@@ -6,7 +6,8 @@ In: a request, in which short forms and defaults are filled in. Out: lines for s
 from datetime import UTC, datetime
 from typing import TypeAlias
 
-from palomar.printers.escape import quoted, visible
+from palomar.go_syntax import quote
+from palomar.printers.escape import visible
 from palomar.protojson import to_json
 from palomar.quantities import time_text
 from palomar.requests import NUMBER_MAX
@@ -38,8 +39,8 @@ def debug_echo(request: Request, server: str, *, strict: bool) -> str:
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     method = type(request).__name__.removesuffix("Request")
     return (
-        f'time={now} level=DEBUG msg="Sending {method} request" req={quoted(to_json(request))} '
-        f"server={quoted(server)}\n"
+        f'time={now} level=DEBUG msg="Sending {method} request" req={quote(to_json(request))} '
+        f"server={quote(server)}\n"
     )
 
 

@@ -1,6 +1,7 @@
 """Names of the security identities that every cluster has.
 
-The numbers are Cilium's; below 256 they are reserved. Read by the values of `--identity`.
+The numbers are Cilium's; below 256 they are reserved. Read by the values of `--identity` and by the
+printers.
 """
 
 RESERVED_IDENTITIES = {

@@ -3,17 +3,20 @@
 Used by both clients and their streams.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 import grpc
 from grpc.experimental import ChannelOptions
 
-from palomar.errors import PalomarError, ServerUnavailable, from_status, unreachable
+from palomar.errors import InvalidRequest, PalomarError, ServerUnavailable, from_status, unreachable
 
 if TYPE_CHECKING:
     from palomar.target import Target
+
+AnswerT = TypeVar("AnswerT")
 
 CONNECT_TIMEOUT_S: Final = 5.0
 """How long to wait for a connection: long enough for a lost SYN to be sent again, twice."""
@@ -28,15 +31,23 @@ servers hang up on who asks more often than every five minutes (grpc-go's MinTim
 PING_TIMEOUT_S: Final = 60.0
 """How long the answer to that may take, and to what gRPC asks to measure the connection."""
 
+_INT32_MAX = 2**31 - 1
+
 # How gRPC's text begins where no connection came about, as opposed to a server's own UNAVAILABLE.
 _NOT_CONNECTED = ("failed to connect to all addresses", "DNS resolution failed")
 
 
 def channel_options(connect_timeout_s: float) -> tuple[tuple[str, str | int], ...]:
-    """Settings of every channel of ours."""
+    """Settings of every channel of ours.
+
+    Raises:
+        InvalidRequest: The time is not a number.
+    """
+    if math.isnan(connect_timeout_s):
+        raise InvalidRequest(f"connect_timeout_s {connect_timeout_s} is no number of seconds")
     return (
         # Despite its name this also bounds one connection attempt (20 s by default).
-        ("grpc.min_reconnect_backoff_ms", max(1, round(connect_timeout_s * 1000))),
+        ("grpc.min_reconnect_backoff_ms", round(min(max(1, connect_timeout_s * 1000), _INT32_MAX))),
         # How often to try again is decided in `reconnection`. By default a call made up to two
         # minutes after the server went away fails without so much as trying.
         ("grpc.initial_reconnect_backoff_ms", 100),
@@ -49,6 +60,38 @@ def channel_options(connect_timeout_s: float) -> tuple[tuple[str, str | int], ..
         # thread of gRPC's own took a third more CPU while printing flows.
         (ChannelOptions.SingleThreadedUnaryStream, 1),
     )
+
+
+def call_timeout_s(request_timeout_s: float) -> float | None:
+    """How gRPC is told how long a call may take: for it, `None` is for ever, and infinity now.
+
+    Raises:
+        InvalidRequest: The time is not a number.
+    """
+    if math.isnan(request_timeout_s):
+        raise InvalidRequest(f"request_timeout_s {request_timeout_s} is no number of seconds")
+    return None if request_timeout_s == math.inf else request_timeout_s
+
+
+def check_open(*, closed: bool) -> None:
+    """Refuse a call of a client that was closed; gRPC's two halves would differ in how.
+
+    Raises:
+        InvalidRequest: It was.
+    """
+    if closed:
+        raise InvalidRequest("this client is closed; make another one")
+
+
+def readable(answer: AnswerT | None, target: "Target") -> AnswerT:
+    """Check that an answer could be read: if not, grpc.aio gives `None` and no error.
+
+    Raises:
+        ServerError: It could not.
+    """
+    if answer is None:
+        raise from_status("INTERNAL", "Exception deserializing response!", target.text)
+    return answer
 
 
 @contextmanager

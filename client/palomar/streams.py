@@ -183,7 +183,7 @@ class AsyncStream(Generic[AnswerT]):
                     yield answer
         except asyncio.CancelledError:
             # grpc.aio raises it for a call closed here; only the task's own must pass on.
-            if not self._closed:
+            if cancelled_here() or not self._closed:
                 raise
         finally:
             self.close()
@@ -238,6 +238,14 @@ class AsyncStream(Generic[AnswerT]):
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def cancelled_here() -> bool:
+    """Whether the task that runs is to end, and not just the call it waits for."""
+    import asyncio  # noqa: PLC0415 - see above
+
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class EventStream(Stream[AnswerT]):

@@ -27,6 +27,10 @@ _SOCKET_PATH_BYTES_MAX = 107
 
 _HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:/\s]+):(?P<port>[0-9]{1,5})")
 _PORT_MAX = 65535
+_LOOPBACK_IPV4 = re.compile(r"127(\.[0-9]+){3}")
+
+# Those that gRPC heeds, and in this order.
+_PROXY_VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,12 @@ class Target:
         """The port; 0 of a unix socket."""
         return 0 if self.socket_path else int(self.address.rpartition(":")[2])
 
+    @property
+    def loopback(self) -> bool:
+        """Whether it is this machine by its name or address, which no proxy leads to."""
+        host = self.host.lower()
+        return host in {"localhost", "::1"} or _LOOPBACK_IPV4.fullmatch(host) is not None
+
     def refusal(self, details: str) -> str:
         """Say why no connection came about, as far as this machine can tell.
 
@@ -63,7 +73,11 @@ class Target:
             details: What gRPC said; its last part names the operating system's error.
         """
         if not self.socket_path:
-            return details.rpartition(": ")[2] or "no answer"
+            reason = details.rpartition(": ")[2] or "no answer"
+            proxy = next((one for one in _PROXY_VARIABLES if os.environ.get(one)), None)
+            if proxy is None or self.loopback:
+                return reason
+            return f"{reason}, perhaps from the proxy that ${proxy} names (no_proxy has exceptions)"
         if not os.access(self.socket_path, os.F_OK):
             return "there is no such socket"
         if not os.access(self.socket_path, os.W_OK):

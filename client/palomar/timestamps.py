@@ -46,9 +46,10 @@ _DAYS = r"(\d{1,6})([DW])"
 _DAY_NS = 86_400 * SECOND_NS
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+# Go takes any number of blanks for one, and a fraction of the second everywhere.
 _RFC_1123 = (
-    rf"(?:{'|'.join(WEEKDAYS)}), (\d\d) ({'|'.join(MONTHS)}) (\d{{4}}) "
-    r"(\d\d?):(\d\d):(\d\d) ([+-]\d\d)(\d\d)"
+    rf"(?:{'|'.join(WEEKDAYS)}), +(\d\d) +({'|'.join(MONTHS)}) +(\d{{4}}) +"
+    r"(\d\d?):(\d\d):(\d\d)(?:[.,](\d+))? +([+-]\d\d)(\d\d)"
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -152,14 +153,13 @@ def _date_ns(text: str) -> int | None:
     if match := _DATE.fullmatch(text):
         year, month, day, hour, minute, second, fraction, zone = match.groups()
         offset = _offset(zone[:3], zone[4:]) if zone and zone != "Z" else timedelta(0)
-        nanos = int((fraction or "0")[:9].ljust(9, "0"))
     elif match := re.fullmatch(_RFC_1123, text, re.ASCII | re.IGNORECASE):
-        day, month_name, year, hour, minute, second, zone_hours, zone_minutes = match.groups()
+        day, month_name, year, hour, minute, second, fraction, *zone_parts = match.groups()
         month = MONTHS.index(month_name.title()) + 1
-        offset = _offset(zone_hours, zone_minutes)
-        nanos = 0
+        offset = _offset(*zone_parts)
     else:
         return None
+    nanos = int((fraction or "0")[:9].ljust(9, "0"))
     point = datetime(
         int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0),
         tzinfo=timezone(offset),

@@ -4,6 +4,7 @@ In: the names of lists and which flows. Out: on a terminal a screen that rich dr
 lists as text, once. Called by `commands.top`.
 """
 
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +29,12 @@ _FIGURES = ("FLOWS", "FLOWS/S", "DROPPED", "BYTES")
 _VALUE_CHARACTERS = 32
 _FIGURE_CHARACTERS = 10
 """At least so wide, so that the columns of all lists stand below each other."""
+
+_NARROW_CHARACTERS = 76
+"""On terminals narrower than this, names would have no room beside all figures."""
+
+_FIGURES_FIRST = ("FLOWS", "DROPPED")
+"""What such a terminal shows of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +71,9 @@ def show_top(invocation: "Invocation", view: TopView) -> None:
     """
     with invocation.client() as client:
         lists = view.count(client)
-        if view.once or not sys.stdout.isatty():
+        # A terminal that cannot move its cursor would show nothing before the end.
+        dumb = os.environ.get("TERM", "") in {"dumb", "unknown"}
+        if view.once or dumb or not sys.stdout.isatty():
             _print(lists, view)
         else:
             _draw(client, lists, view)
@@ -92,7 +101,7 @@ def _draw(client: "Client", lists: list[TopList], view: TopView) -> None:
 
     console = Console(highlight=False, markup=False, emoji=False)
     heading = _heading(client, view)
-    picture = top_picture(lists, view.window_s, heading)
+    picture = top_picture(lists, view.window_s, heading, console.width)
     try:
         with Live(picture, console=console, auto_refresh=False, screen=True) as live:
             while True:
@@ -102,36 +111,53 @@ def _draw(client: "Client", lists: list[TopList], view: TopView) -> None:
                     lists = view.count(client)
                 except ServerUnavailable as error:
                     trouble = f"  {visible(str(error))}"
-                picture = top_picture(lists, view.window_s, heading + trouble)
+                picture = top_picture(lists, view.window_s, heading + trouble, console.width)
                 live.update(picture, refresh=True)
     finally:
         console.print(picture)
 
 
-def top_picture(lists: Sequence[TopList], window_s: float, heading: str) -> "RenderableType":
+def top_picture(
+    lists: Sequence[TopList],
+    window_s: float,
+    heading: str,
+    width_characters: int = _NARROW_CHARACTERS,
+) -> "RenderableType":
     """Lay out the lists for rich.
 
     Args:
         lists: The lists, counted.
         window_s: How many seconds back they go.
         heading: Stands above them; fit to show already.
+        width_characters: How wide the terminal is.
     """
     from rich.console import Group  # noqa: PLC0415 - as above
     from rich.table import Table  # noqa: PLC0415 - likewise
     from rich.text import Text  # noqa: PLC0415 - likewise
 
+    narrow = width_characters < _NARROW_CHARACTERS
+    shown = [place for place, name in enumerate(_FIGURES) if name in _FIGURES_FIRST or not narrow]
     parts: list[RenderableType] = [Text(heading, style="bold")]
     for top in lists:
         table = Table(box=None, pad_edge=False, expand=False, header_style="bold cyan")
         table.add_column(
-            visible(top.title).upper(), min_width=_VALUE_CHARACTERS, overflow="ellipsis"
+            visible(top.title).upper(),
+            min_width=0 if narrow else _VALUE_CHARACTERS,
+            overflow="ellipsis",
         )
-        for name in _FIGURES:
-            table.add_column(name, justify="right", no_wrap=True, min_width=_FIGURE_CHARACTERS)
+        for place in shown:
+            table.add_column(
+                _FIGURES[place],
+                justify="right",
+                no_wrap=True,
+                min_width=0 if narrow else _FIGURE_CHARACTERS,
+            )
         for row in top.rows:
             # Text, since a name of somebody else's might look like rich's markup.
-            cells = [Text(text) for text in (visible(row.value), *_cells(row, window_s))]
-            table.add_row(*cells, style="red" if row.drops == row.flows else "")
+            figures = list(_cells(row, window_s))
+            cells = [visible(row.value), *(figures[place] for place in shown)]
+            style = "red" if row.drops == row.flows else ""
+            table.add_row(*map(Text, cells), style=style)
         parts += [Text(""), table]
     parts += [Text(line, style="yellow") for line in _remarks(lists, window_s)]
     return Group(*parts)

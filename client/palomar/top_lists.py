@@ -101,7 +101,7 @@ def count_list(client: "Client", name: str, scope: Mapping[str, Any], rows_max: 
 
 def _gather(answer: "SummarizeResponse", found: dict[str, TopRow], *, drops_only: bool) -> None:
     for group in answer.groups:
-        value, verdict = group.values
+        value, verdict, *_ = *group.values, "", ""  # a stranger's answer may have fewer
         dropped = verdict == _DROPPED
         if value and (dropped or not drops_only):
             found.setdefault(value, TopRow(value)).add(group.totals, dropped=dropped)

@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 from google.protobuf.json_format import ParseDict
@@ -42,21 +41,9 @@ def nodes_down() -> GetFlowsResponse:
 
 
 @pytest.fixture
-def cases(shared: Path) -> list[dict[str, Any]]:
-    """Recorded runs of Hubble's command line tool."""
-    return _cases(shared / "conformance" / "cli")
-
-
-@pytest.fixture
 def recorded(shared: Path) -> Callable[[str], list[GetFlowsResponse]]:
     """Read a file of responses that the recorded runs printed."""
     return lambda name: _responses(shared / "conformance" / "cli" / name)
-
-
-@lru_cache
-def _cases(folder: Path) -> list[dict[str, Any]]:
-    with (folder / "cases.jsonl").open(encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
 
 
 @lru_cache

@@ -1,5 +1,6 @@
 import asyncio
 import inspect
+import threading
 from pathlib import Path
 
 import grpc
@@ -12,6 +13,8 @@ from palomar_proto.observer.observer_pb2 import (
     GetAgentEventsResponse,
     GetDebugEventsResponse,
     GetFlowsResponse,
+    GetNodesRequest,
+    GetNodesResponse,
     ServerStatusResponse,
 )
 
@@ -100,6 +103,56 @@ async def test_absent_server_is_unavailable(tmp_path: Path) -> None:
     async with palomar.AsyncClient(f"unix:{tmp_path}/x.sock") as client:
         with pytest.raises(palomar.ServerUnavailable, match="no such socket"):
             await client.status()
+
+
+def test_made_without_an_event_loop_it_says_so() -> None:
+    with pytest.raises(RuntimeError, match="make it in a coroutine"):
+        palomar.AsyncClient("localhost:1")
+
+
+async def test_a_question_under_way_fails_when_the_client_is_closed() -> None:
+    asked, release = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def answer(request: GetNodesRequest) -> GetNodesResponse:
+        del request
+        loop.call_soon_threadsafe(asked.set)
+        release.wait(10)
+        return GetNodesResponse()
+
+    with FakeObserver(nodes=answer) as server:
+        client = palomar.AsyncClient(server.target)
+
+        async def ask() -> None:
+            with pytest.raises(palomar.ServerError, match="closed"):
+                await client.nodes()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(ask())
+            await asked.wait()
+            await client.close()
+        release.set()
+        with pytest.raises(palomar.InvalidRequest, match="client is closed"):
+            await client.nodes()
+        with pytest.raises(palomar.InvalidRequest, match="client is closed"):
+            client.observe()
+
+
+async def test_a_cancelled_task_ends_even_if_its_client_is_closed_at_once() -> None:
+    with FakeObserver([make_response()], hold=True) as server:
+        client = palomar.AsyncClient(server.target)
+        got = asyncio.Event()
+
+        async def read() -> None:
+            async for _ in client.observe(follow=True):
+                got.set()
+
+        async with asyncio.TaskGroup() as group:
+            reading = group.create_task(read())
+            await got.wait()
+            reading.cancel()
+            await client.close()
+        assert reading.cancelled()
 
 
 METHODS = ["__init__", *(name for name in dir(palomar.Client) if not name.startswith("_"))]

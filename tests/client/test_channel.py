@@ -103,3 +103,15 @@ def test_targets_scheme_is_enough(authority: Authority, server: FakeObserver) ->
     )
     with open_channel(target) as channel:
         grpc.channel_ready_future(channel).result(timeout=10)
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "https_proxy", "grpc_proxy"])
+def test_no_proxy_leads_to_this_machine(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, "http://127.0.0.1:1")
+    with FakeObserver(loopback=True) as plain, Client(plain.target) as client:
+        client.status()
+    with (
+        Client("relay.example:4245") as client,
+        pytest.raises(ServerUnavailable, match=rf"the proxy that \${variable} names"),
+    ):
+        client.status()

@@ -48,6 +48,16 @@ def test_debug_adds_the_traceback(tmp_path: Path) -> None:
     assert "Traceback" in ended.stderr
 
 
+@pytest.mark.parametrize("command", ["observe", "status"])
+def test_traceback_cannot_steer_the_terminal(command: str) -> None:
+    with FakeObserver(error=(grpc.StatusCode.INTERNAL, "a\x1b[2Jb\rc\x9b")) as server:
+        # click takes away what a terminal knows as colours, unless it is told to leave it.
+        ended = CliRunner().invoke(cli, (command, "-D", "--server", server.target), color=True)
+    assert "Traceback" in ended.stderr
+    assert "a^[[2Jb" in ended.stderr
+    assert not {"\x1b", "\r", "\x9b"} & {*ended.stderr}
+
+
 @pytest.mark.parametrize(
     "arguments",
     [("nope",), ("observe", "--nope"), ("observe", "extra"), ("observe", "--verdict", "nope"),
@@ -125,7 +135,9 @@ def test_every_command_of_the_table_is_there() -> None:
         assert command.short_help or command.hidden
 
 
-@pytest.mark.parametrize("arguments", [(), ("-v",), ("--version",), ("version",), ("--help",)])
+@pytest.mark.parametrize(
+    "arguments", [(), ("-D",), ("-v",), ("--version",), ("version",), ("--help",)]
+)
 def test_dialect_of_hubble_answers_questions(arguments: tuple[str, ...]) -> None:
     ended = run("--strict-hubble", *arguments) if arguments else strict()
     assert (ended.exit_code, ended.stderr) == (0, "")
@@ -190,6 +202,33 @@ def test_reader_that_goes_away_is_no_error(
         assert (program.wait(timeout=30), errors) == (0, b"")
 
 
+@pytest.mark.parametrize("argument", ["--help", "--version"])
+def test_help_that_nobody_reads_or_that_finds_no_room(
+    argument: str, plain_environment: dict[str, str]
+) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    full = os.open("/dev/full", os.O_WRONLY)
+    codes = []
+    try:
+        for place in (write, full):
+            done = subprocess.run(
+                [*PALOMAR, argument],
+                stdout=place,
+                stderr=subprocess.PIPE,
+                env=plain_environment,
+                check=False,
+                timeout=60,
+            )
+            codes.append(done.returncode)
+            assert b"Traceback" not in done.stderr
+    finally:
+        os.close(write)
+        os.close(full)
+    assert codes == [0, 1]
+    assert done.stderr == b"palomar: cannot write the output: No space left on device\n"
+
+
 def test_ctrl_c_ends_a_followed_stream_quietly(plain_environment: dict[str, str]) -> None:
     with FakeObserver([make_response()], hold=True) as server:
         program = subprocess.Popen(
@@ -203,3 +242,23 @@ def test_ctrl_c_ends_a_followed_stream_quietly(plain_environment: dict[str, str]
         os.kill(program.pid, signal.SIGINT)
         output, errors = program.communicate(timeout=30)
     assert (program.returncode, output, errors) == (0, b"", b"")
+
+
+@pytest.mark.parametrize(
+    ("words", "usage"),
+    [((), "palomar [OPTIONS]"), (("nope",), "palomar [OPTIONS]"), (("status",), "palomar status"),
+     (("list", "nodes"), "palomar list nodes"), (("status", "x"), "palomar status")],
+)  # fmt: skip
+def test_help_is_a_command_in_the_dialect_of_hubble(words: tuple[str, ...], usage: str) -> None:
+    ended = CliRunner().invoke(
+        cli, ("help", *words), env={"PALOMAR_STRICT_HUBBLE": "1"}, prog_name="palomar"
+    )
+    assert ended.exit_code == 0
+    assert f"Usage: {usage}" in ended.stdout
+
+
+def test_watch_has_a_second_name() -> None:
+    assert (
+        run("w", "peers", "--help").stdout.splitlines()[1:]
+        == (run("watch", "peers", "--help").stdout.splitlines()[1:])
+    )

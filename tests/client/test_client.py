@@ -165,3 +165,11 @@ def test_close_may_be_called_twice() -> None:
     client = palomar.Client("localhost:1")
     client.close()
     client.close()
+
+
+def test_a_closed_client_says_so() -> None:
+    client = palomar.Client("localhost:1")
+    client.close()
+    for ask in (client.status, client.observe, client.agent_events, client.watch_peers):
+        with pytest.raises(palomar.InvalidRequest, match="client is closed"):
+            ask()

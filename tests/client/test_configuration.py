@@ -166,3 +166,24 @@ def test_defaults_are_of_their_kind() -> None:
             assert settings.duration_s(name) > 0
         elif setting.kind is Kind.PORT:
             assert settings.port(name) == 4245
+
+
+@pytest.mark.parametrize(
+    ("text", "filters"),
+    [("[null, {uuid: [a]}]", []), ("{uuid: [a]}", []), ("[1, true, x]", ["1", "true", "x"]),
+     ("5", ["5"]), ("a b", ["a", "b"]), ("", [])],
+)  # fmt: skip
+def test_filters_in_yaml_are_texts_to_hubble(home: Path, text: str, filters: list[str]) -> None:
+    put(home / ".config/hubble/config.yaml", f"allowlist: {text}")
+    assert Configuration(Dialect.HUBBLE).filter_texts("allowlist") == filters
+
+
+def test_hubble_searches_when_told_no_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "here").mkdir()
+    monkeypatch.chdir(home / "here")
+    found = []
+    for place in (".hubble", ".config/hubble", "here"):
+        put(home / place / "config.yaml", f"server: {place}")
+        found.append(Configuration(Dialect.HUBBLE, {"config": ""}).text("server"))
+    assert found == [".hubble", ".config/hubble", "here"]
+    assert Configuration(Dialect.HUBBLE).text("server") == ".config/hubble"

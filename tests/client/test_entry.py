@@ -70,8 +70,18 @@ def main():
     assert done.stderr in {b"", b"error\n"}
 
 
-def test_ctrl_c_while_loading_is_silent() -> None:
-    tool = f"import os\nos.kill(os.getpid(), {signal.SIGINT:d})\n"
+KILL = f"__import__('os').kill(__import__('os').getpid(), {signal.SIGINT:d})"
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        f"{KILL}\n",
+        # Python 3.11 makes a RuntimeError of what is raised here.
+        f"type('Made', (), {{'a': type('Late', (), {{'__set_name__': lambda *_: {KILL}}})()}})",
+    ],
+)
+def test_ctrl_c_while_loading_is_silent(tool: str) -> None:
     # Loaded as a module, so that the signal comes within the import.
     program = f"""
 import sys, importlib.abc, importlib.util

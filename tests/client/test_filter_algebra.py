@@ -37,6 +37,8 @@ def test_different_fields_stand_side_by_side() -> None:
         ("destination_ip", ["10.0.0.1"], ["10.0.0.0/24"], ["10.0.0.1"]),
         ("source_label", ["a=b"], ["c", "a=b"], ["a=b,c", "a=b"]),
         ("node_labels", [""], ["c"], ["c"]),
+        ("http_method", ["get", "PUT"], ["GET"], ["get"]),
+        ("source_port", ["080", "443"], ["80"], ["080"]),
     ],
 )
 def test_values_of_one_field(

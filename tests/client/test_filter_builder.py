@@ -46,7 +46,7 @@ def test_namespaces_by_dialect(
 
 def test_a_pod_says_its_namespace_even_among_all() -> None:
     assert built(("all-namespaces", ""), ("pod", "a/x"))[0] == {"source_pod": ["a/x"]}
-    with pytest.raises(InvalidRequest, match='namespace conflict: "" does not contain "a/x"'):
+    with pytest.raises(InvalidRequest, match='"a/x" is not in namespace ""'):
         built(("all-namespaces", ""), ("pod", "a/x"), dialect=Dialect.HUBBLE)
 
 
@@ -54,7 +54,7 @@ def test_hubble_refuses_pods_and_services_of_different_namespaces() -> None:
     flags = (("from-service", "a/x"), ("from-pod", "b/y"))
     with pytest.raises(InvalidRequest) as caught:
         built(*flags, dialect=Dialect.HUBBLE)
-    assert str(caught.value) == 'namespace of service "a/x" conflict with pod "b"'
+    assert str(caught.value) == 'service "a/x" is not in the pod\'s namespace "b"'
     assert built(*flags)  # matches nothing, but says what it says
 
 
@@ -63,8 +63,8 @@ def test_hubble_tells_every_conflict_on_its_own_line() -> None:
     with pytest.raises(InvalidRequest) as caught:
         built(*flags, dialect=Dialect.HUBBLE)
     assert str(caught.value).splitlines() == [
-        'namespace conflict: "b" does not contain "a/x"',
-        'namespace conflict: "b" does not contain "a/y"',
+        '"a/x" is not in namespace "b"',
+        '"a/y" is not in namespace "b"',
     ]
 
 

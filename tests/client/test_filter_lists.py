@@ -6,7 +6,7 @@ from palomar.dialect import Dialect
 from palomar.errors import InvalidRequest
 from palomar.filter_lists import parse_filters
 from palomar.raw_filters import filter_json
-from palomar_proto.flow.flow_pb2 import DROPPED, FlowFilter
+from palomar_proto.flow.flow_pb2 import DROPPED, EventTypeFilter, FlowFilter
 
 SHOP = FlowFilter(source_pod=["shop/"])
 DROPS = FlowFilter(verdict=[DROPPED])
@@ -77,3 +77,26 @@ def test_any_text_is_filters_or_refused(text: str) -> None:
 def test_what_is_written_is_read_back(values: list[str]) -> None:
     message = FlowFilter(source_label=values)
     assert parse_filters("allowlist", [filter_json(message)], Dialect.HUBBLE) == [message]
+
+
+# protobuf's reader for Go refuses them, the one for Python does not.
+@pytest.mark.parametrize(
+    "text",
+    ['{"verdict":["2"]}', '{"verdict":[2.5]}', '{"verdict":[true]}', '{"experimental":[]}',
+     '{"uuid":["a"],"nodeName":[],"node_name":["b"]}', '{"source_identity":["+1"]}',
+     '{"source_identity":["01"]}', '{"source_identity":[true]}', '{"event_type":[{"type":" 1"}]}'],
+)  # fmt: skip
+def test_loose_json_is_refused_as_hubble(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="failed to decode"):
+        parse_filters("allowlist", [text], Dialect.HUBBLE)
+
+
+@pytest.mark.parametrize(
+    ("text", "made"),
+    [('{"verdict":[2.0,99]}', FlowFilter(verdict=[DROPPED, 99])),  # type: ignore[list-item]  # an open enumeration
+     ('{"source_identity":["1e2",1.0]}', FlowFilter(source_identity=[100, 1])),
+     ('{"event_type":[{"subType":"-5"}],"uuid":null,"experimental":null}',
+      FlowFilter(event_type=[EventTypeFilter(sub_type=-5)]))],
+)  # fmt: skip
+def test_odd_json_is_taken_as_hubble(text: str, made: FlowFilter) -> None:
+    assert parse_filters("allowlist", [text], Dialect.HUBBLE) == [made]

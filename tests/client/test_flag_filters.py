@@ -111,4 +111,6 @@ def test_hubble_errors_name_flag_and_value() -> None:
     )
     with pytest.raises(InvalidRequest) as caught:
         split(("type", "x"), dialect=Dialect.HUBBLE)
-    assert str(caught.value).startswith('invalid argument "x" for "-t, --type" flag: unable to')
+    assert str(caught.value).startswith(
+        'invalid argument "x" for "-t, --type" flag: event type "x" is'
+    )

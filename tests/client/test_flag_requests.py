@@ -71,9 +71,7 @@ def test_times_that_hubble_does_not_take() -> None:
     assert flows(since="2024-03-05 10:20")["since"] == "2024-03-05T10:20:00Z"
     with pytest.raises(InvalidRequest) as caught:
         flows(dialect=HUBBLE, since="2024-03-05 10:20")
-    assert str(caught.value) == (
-        "failed to parse the since time: failed to convert 2024-03-05 10:20 to time"
-    )
+    assert str(caught.value) == "--since '2024-03-05 10:20' is neither a duration nor a date"
 
 
 def test_hubble_does_not_read_an_until_that_it_ignores() -> None:
@@ -82,20 +80,35 @@ def test_hubble_does_not_read_an_until_that_it_ignores() -> None:
         flows(until="nonsense", follow=True)
 
 
-def test_lists_come_behind_the_filters_of_flags() -> None:
-    made = flows(
-        ("denylist", '{"uuid":["x"]}'),
-        ("allowlist", '{"source_pod":["a/"]}'),
-        ("from-pod", "b"),
-        ("not", ""),
-        ("from-port", "80"),
-        ("allowlist", '{"verdict":["DROPPED"]}'),
-        ("not-verdict", "audit"),
-    )
+LISTS = (
+    ("denylist", '{"uuid":["x"]}'),
+    ("allowlist", '{"source_pod":["a/"]}'),
+    ("from-port", "80"),
+    ("not", ""),
+    ("from-port", "443"),
+    ("allowlist", '{"verdict":["DROPPED"]}'),
+)
+
+
+def test_flags_narrow_a_list() -> None:
+    made = flows(*LISTS, ("not-verdict", "audit"))
     assert made["whitelist"] == [
-        {"source_pod": ["/b"]}, {"source_pod": ["a/"]}, {"verdict": ["DROPPED"]},
+        {"source_port": ["80"], "source_pod": ["a/"]},
+        {"source_port": ["80"], "verdict": ["DROPPED"]},
+    ]
+    assert made["blacklist"] == [{"source_port": ["443"]}, {"verdict": ["AUDIT"]}, {"uuid": ["x"]}]
+    with pytest.raises(InvalidRequest, match="the filter flags cannot be combined"):
+        flows(("http-path", "/a"), ("allowlist", '{"http_path":["/b"]}'))
+    with pytest.raises(InvalidRequest, match="no flow can pass both"):
+        flows(("verdict", "drop"), ("allowlist", '{"verdict":["FORWARDED"]}'))
+
+
+def test_hubble_takes_flags_and_lists_for_alternatives() -> None:
+    made = flows(*LISTS, dialect=HUBBLE)
+    assert made["whitelist"] == [
+        {"source_port": ["80"]}, {"source_pod": ["a/"]}, {"verdict": ["DROPPED"]},
     ]  # fmt: skip
-    assert made["blacklist"] == [{"source_port": ["80"]}, {"verdict": ["AUDIT"]}, {"uuid": ["x"]}]
+    assert made["blacklist"] == [{"source_port": ["443"]}, {"uuid": ["x"]}]
 
 
 @pytest.mark.parametrize(
@@ -123,3 +136,19 @@ def test_hubble_ignores_the_first_events() -> None:
     assert (request.number, request.first) == (NUMBER_MAX, False)
     with pytest.raises(InvalidRequest, match="cannot be combined"):
         events_flag_request(GetAgentEventsRequest, options, OURS, NOW_NS)
+
+
+@pytest.mark.parametrize(
+    "paths", ["nope", "uuid,", "uuid,,time", "source.labels.x", "source.", " uuid"]
+)
+def test_field_mask_is_judged_as_hubble(paths: str) -> None:
+    with pytest.raises(InvalidRequest, match="names no field"):
+        flows(dialect=HUBBLE, field_mask=paths, output="json")
+    flows(dialect=HUBBLE, field_mask="uuid,source.pod_name,l4.TCP.flags", output="json")
+
+
+def test_former_json_has_no_field_mask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUBBLE_COMPAT", "legacy-json-output")
+    with pytest.raises(InvalidRequest, match="-o json shows fields of its own"):
+        flows(dialect=HUBBLE, field_mask="uuid", output="json")
+    flows(dialect=HUBBLE, field_mask="uuid", output="jsonpb")

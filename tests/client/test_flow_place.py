@@ -1,5 +1,8 @@
 import struct
 
+import pytest
+
+from palomar.errors import ServerError
 from palomar.flow_place import FlowPlace, Position
 from palomar.testing import make_response
 from palomar_proto.flow.flow_pb2 import LostEvent
@@ -53,3 +56,16 @@ def test_a_batch_without_responses_moves_the_token_on() -> None:
     place.enter(EMPTY, iter([]))
     assert place.token() == b"empty"
     assert place.position() == Position("c/n", 5, 8)
+
+
+def test_a_batch_that_does_not_say_where_its_responses_stand_is_refused() -> None:
+    with pytest.raises(ServerError, match="1 responses with 0 positions"):
+        FlowPlace().enter(FlowBatch(responses=[FLOW]), iter([FLOW]))
+
+
+def test_a_batch_without_a_token_leaves_the_one_before() -> None:
+    place = FlowPlace(b"given")
+    left = iter([FLOW, FLOW])
+    place.enter(FlowBatch(responses=[FLOW, FLOW], sequences=[1, 2]), left)
+    next(left)
+    assert place.token() == b"given"

@@ -47,6 +47,7 @@ def test_quotes_write_out_what_cannot_be_printed() -> None:
     assert quote('a"b\\c') == r'"a\"b\\c"'
     assert quote("\n\x1b\u2028\U000e0001é") == r'"\n\x1b\u2028\U000e0001é"'
     assert quote("\udcff") == r'"\xff"'
+    assert quote('a"\\\x1b\r\x07\u202eé') == r'"a\"\\\x1b\r\a\u202eé"'
 
 
 @given(st.text())

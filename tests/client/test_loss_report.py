@@ -44,3 +44,12 @@ def test_text_stays_short_and_safe_whatever_comes() -> None:
     assert "and 97 more" in lines[0]
     assert "\x1b" not in "".join(lines)
     assert report.events == 100
+
+
+def test_numbers_of_cpus_are_kept_up_to_a_bound() -> None:
+    report = LossReport()
+    for cpu in range(5000):
+        report.add(lost(PERF_EVENT_RING_BUFFER, 1, cpu))
+    _, perf = report.lines()
+    assert report.events == 5000
+    assert "and 4088 more" in perf

@@ -6,9 +6,9 @@ import grpc.aio
 import pytest
 
 from palomar import operations
-from palomar.errors import PalomarError, ServerUnavailable, Unsupported
+from palomar.errors import PalomarError, ServerError, ServerUnavailable, Unsupported
 from palomar.noted_calls import AsyncNotedCall, NotedCall
-from palomar.rpc import translated
+from palomar.rpc import channel_options, translated
 from palomar.server_version import ServerVersion, ServerVersions
 from palomar.target import parse_target
 from palomar.testing import FakeObserver, make_response
@@ -103,3 +103,44 @@ def test_cancelled_call_ends() -> None:
                     assert answer == make_response()
                     assert call.cancel()
         assert server.cancelled.wait(timeout=10)
+
+
+def test_a_call_that_was_left_keeps_nothing_in_its_channel() -> None:
+    with (
+        FakeObserver([make_response()] * 3, hold=True) as server,
+        grpc.insecure_channel(server.target, channel_options(5)) as channel,
+    ):
+        method: Any = channel.unary_stream(FLOWS.method, None, FLOWS.read)
+
+        def call() -> tuple[Any, NotedCall[GetFlowsResponse]]:
+            inner = method(FLOWS.request)
+            noted = NotedCall(inner, ServerVersions(), parse_target(server.target), "")
+            return inner, cast("NotedCall[GetFlowsResponse]", noted)
+
+        left, noted = call()
+        for _ in noted:
+            break
+        unread, noted = call()
+        noted.cancel()
+        dropped, noted = call()
+        del noted
+        for one in (left, unread, dropped):
+            assert not one._state.due
+
+
+@pytest.mark.parametrize("hold", [False, True])
+async def test_an_answer_that_cannot_be_read_ends_the_call(*, hold: bool) -> None:
+    garbage: Any = _Garbage()
+    with FakeObserver([garbage], hold=hold, batched=False) as server:
+        for _, _, error in await both(server):
+            assert isinstance(error, ServerError)
+            assert "deserializing" in str(error)
+            if hold:
+                assert server.cancelled.wait(10)
+                server.cancelled.clear()
+
+
+class _Garbage:
+    @staticmethod
+    def SerializeToString() -> bytes:  # noqa: N802 - as messages have it
+        return b"\xff\xff\xff"

@@ -1,3 +1,5 @@
+from itertools import takewhile
+
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
@@ -90,3 +92,46 @@ def test_nothing_is_taken_twice_however_little_is_remembered(
     again = [one for one in events if one[0] >= max(since_ns, 1)]
     assert first_ns <= since_ns or not events
     assert not any(overlap.take(happened_ns, key, "n") for happened_ns, key in again)
+
+
+def test_a_clock_that_was_set_back_is_believed() -> None:
+    overlap = Overlap()
+    hour_ns = 3600 * SECOND_NS
+    for number in range(20):
+        overlap.take(2 * hour_ns + number * SECOND_NS, f"before {number}", "n")
+    for number in range(10):
+        overlap.take(hour_ns + number * SECOND_NS, f"after {number}", "n")
+    overlap.heed_clock()
+    overlap.expect()
+    assert overlap.last_ns == hour_ns + 9 * SECOND_NS
+    assert overlap.since_ns() == hour_ns + 4 * SECOND_NS
+    assert overlap.waiting
+    assert not overlap.take(hour_ns + 4 * SECOND_NS, "after 4", "n")
+    assert not overlap.waiting
+    assert overlap.take(hour_ns + 10 * SECOND_NS, "new", "n")
+
+
+def test_behind_a_relay_one_clock_that_is_behind_changes_nothing() -> None:
+    overlap = Overlap()
+    overlap.take(100 * SECOND_NS, "a", "one")
+    overlap.take(10 * SECOND_NS, "b", "two")
+    overlap.heed_clock()
+    assert overlap.last_ns == 100 * SECOND_NS
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 40), st.integers(0, 3)), min_size=1, max_size=60),
+    st.integers(1, 10),
+    st.integers(1, 12),
+)
+def test_a_server_that_looks_back_repeats_nothing_whatever_its_clock_does(
+    events: list[tuple[int, int]], span_ns: int, answers_max: int
+) -> None:
+    overlap = Overlap(span_ns, answers_max)
+    for happened_ns, key in events:
+        overlap.take(happened_ns, key, "n")
+    overlap.heed_clock()
+    overlap.expect()
+    since_ns = overlap.since_ns()
+    again = list(takewhile(lambda one: one[0] >= since_ns, reversed(events)))
+    assert not any(overlap.take(*one, "n") for one in reversed(again))

@@ -1,5 +1,6 @@
 import json
 import math
+from base64 import b64encode
 from collections import ChainMap
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -89,6 +90,17 @@ def test_extension_of_unknown_type_keeps_its_bytes() -> None:
     flow = Flow(extensions=Any(type_url="x.org/never.Heard", value=b"\x01"))
     shown = json.loads(to_json(flow))
     assert shown == {"extensions": {"@type": "x.org/never.Heard", "value": "AQ=="}}
+
+
+def test_extension_that_has_no_json_keeps_its_bytes() -> None:
+    for inner in (Flow(time=Timestamp(seconds=2**62)), Timestamp(seconds=2**62)):
+        extension = Any()
+        extension.Pack(inner)
+        shown = to_dict(Flow(extensions=extension))["extensions"]
+        assert shown == {
+            "@type": extension.type_url,
+            "value": b64encode(extension.value).decode(),
+        }
 
 
 @pytest.fixture

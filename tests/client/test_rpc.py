@@ -1,8 +1,12 @@
+import math
+from collections.abc import Callable
+
 import grpc
 import pytest
 
 from palomar import errors
-from palomar.rpc import channel_options, translated
+from palomar.errors import InvalidRequest
+from palomar.rpc import call_timeout_s, channel_options, translated
 from palomar.target import parse_target
 
 TARGET = parse_target("h:1")
@@ -87,3 +91,15 @@ def test_other_errors_pass() -> None:
 def test_connect_timeout_is_set_in_milliseconds() -> None:
     assert dict(channel_options(1.5))["grpc.min_reconnect_backoff_ms"] == 1500
     assert dict(channel_options(0))["grpc.min_reconnect_backoff_ms"] == 1
+
+
+def test_times_without_end_are_for_ever() -> None:
+    assert call_timeout_s(math.inf) is None
+    assert call_timeout_s(2.5) == 2.5
+    assert dict(channel_options(math.inf))["grpc.min_reconnect_backoff_ms"] == 2**31 - 1
+
+
+@pytest.mark.parametrize("read", [channel_options, call_timeout_s])
+def test_what_is_no_time_is_refused(read: Callable[[float], object]) -> None:
+    with pytest.raises(InvalidRequest, match="nan"):
+        read(math.nan)

@@ -77,6 +77,7 @@ def test_rfc_3339_text_is_read_to_the_microsecond(point: datetime) -> None:
         ("2024-03-05T10:00:00.5Z", DAY_NS + 10 * HOUR_NS + 5 * 10**8),
         ("Tue, 05 Mar 2024 10:00:00 +0000", DAY_NS + 10 * HOUR_NS),
         ("Tue, 05 Mar 2024 11:00:00 +0100", DAY_NS + 10 * HOUR_NS),
+        ("Tue,  05 Mar 2024 10:00:00.5  +0000", DAY_NS + 10 * HOUR_NS + 500_000_000),
         ("1969-12-31T23:59:59Z", -SECOND_NS),
         ("1h", NOW_NS - HOUR_NS),
         ("-1h", NOW_NS + HOUR_NS),
@@ -128,7 +129,8 @@ def test_a_time_alone_is_of_today() -> None:
 @pytest.mark.parametrize(
     "text",
     ["3s", "1h43m", "-87600h", "0", "2024-03-05", "2024-03-05T10Z", "2024-03-05T9:20:40Z",
-     "Tue, 05 Mar 2024 10:20:40 +0000", "tue, 05 mar 2024 10:20:40 +0000"],
+     "Tue, 05 Mar 2024 10:20:40 +0000", "tue, 05 mar 2024 10:20:40 +0000",
+     "Tue,  05  Mar 2024 10:20:40,25 +0000"],
 )  # fmt: skip
 def test_what_hubble_takes_for_a_time(text: str) -> None:
     assert is_hubble_time(text)

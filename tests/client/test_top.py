@@ -40,6 +40,34 @@ def test_picture_shows_names_as_they_are_and_steers_nothing() -> None:
     assert "1,200" in text
 
 
+def test_names_keep_their_room_on_a_narrow_terminal() -> None:
+    screen = io.StringIO()
+    Console(file=screen, width=40).print(top_picture([LIST], 60, "", width_characters=40))
+    assert "shop/web-1" in screen.getvalue()
+    assert "1,200" in screen.getvalue()
+
+
+def test_terminal_that_cannot_move_its_cursor_gets_text_once(
+    plain_environment: dict[str, str],
+) -> None:
+    answer = SummarizeResponse(groups=[SummaryGroup(values=["shop/web-1", "FORWARDED"])])
+    controller, terminal = pty.openpty()
+    with FakeObserver(summary=answer) as server:
+        done = subprocess.run(
+            [sys.executable, "-m", "palomar", "top", "--server", server.target],
+            stdout=terminal,
+            env=plain_environment | {"TERM": "dumb"},
+            check=False,
+            timeout=60,
+        )
+    os.close(terminal)
+    seen = os.read(controller, 65536)
+    os.close(controller)
+    assert done.returncode == 0
+    assert b"shop/web-1" in seen
+    assert b"\x1b" not in seen
+
+
 def test_empty_lists_say_so() -> None:
     screen = io.StringIO()
     Console(file=screen, width=100).print(top_picture([TopList(title="pod")], 60, ""))

@@ -53,3 +53,9 @@ def test_drop_reasons_count_drops_once() -> None:
 def test_ports_are_those_of_who_answers() -> None:
     _, [request] = counted("to-port")
     assert [list(item.reply) for item in request.scope.blacklist] == [[True]]
+
+
+def test_groups_without_values_are_passed_over() -> None:
+    broken = SummarizeResponse(groups=[SummaryGroup(), SummaryGroup(values=["x"])])
+    with FakeObserver(summary=broken) as server, Client(server.target) as client:
+        assert [row.value for row in count_list(client, "to-port", {}, 5).rows] == ["x"]

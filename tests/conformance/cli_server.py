@@ -146,11 +146,12 @@ def serve(script: dict[str, Any], socket: str, asked: Path, ready: int) -> None:
         asked: File for the requests, as a JSON list.
         ready: A byte is written to this descriptor when clients can connect.
     """
+    # Before gRPC starts its threads: one that does not block the signal would end the process.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     handler = _Script(script)
     server = grpc.server(ThreadPoolExecutor(4), handlers=[handler])
     server.add_insecure_port(f"unix:{socket}")
     server.start()
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     os.write(ready, b"r")
     signal.sigwait({signal.SIGTERM})
     asked.write_text(json.dumps(handler.asked), encoding="utf-8")

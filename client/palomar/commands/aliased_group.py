@@ -27,7 +27,7 @@ class AliasedGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the name of a command and what follows it."""
-        if not args and Invocation.of(ctx).strict:
+        if not args and Invocation.of(ctx).strict and not ctx.resilient_parsing:
             # To Hubble this is a question, not a mistake.
             click.echo(ctx.get_help())
             ctx.exit(0)
@@ -37,7 +37,8 @@ class AliasedGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that the arguments name."""
-        if Invocation.of(ctx).strict and self.get_command(ctx, args[0]) is None:
+        known = ctx.resilient_parsing or self.get_command(ctx, args[0]) is not None
+        if Invocation.of(ctx).strict and not known:
             click.echo(ctx.get_help())
             ctx.exit(0)
         return super().resolve_command(ctx, args)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import click
 
+from palomar.commands.aliased_group import AliasedGroup
 from palomar.commands.flag_order import OrderedCommand
 from palomar.commands.invocation import Invocation
 from palomar.configuration import (
@@ -23,26 +24,11 @@ from palomar.errors import InvalidRequest
 
 _HIDDEN = "********"
 
-
-class _ConfigGroup(click.Group):
-    """In the dialect of `hubble`, asked for nothing or for what it does not know, it explains."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if Invocation.of(ctx).strict and not args:
-            click.echo(ctx.get_help())
-            ctx.exit(0)
-        return super().parse_args(ctx, args)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if Invocation.of(ctx).strict and self.get_command(ctx, args[0]) is None:
-            click.echo(ctx.get_help())
-            ctx.exit(0)
-        return super().resolve_command(ctx, args)
+_SUFFIXES = frozenset({".yaml", ".yml"})
+"""By the suffix `hubble` knows what to write; without one it writes nothing."""
 
 
-@click.group(cls=_ConfigGroup, short_help="Show settings, and keep them in a file.")
+@click.group(cls=AliasedGroup, short_help="Show settings, and keep them in a file.")
 def config() -> None:
     """Show settings, and keep them in the configuration file.
 
@@ -68,7 +54,7 @@ def get(ctx: click.Context, /, *, words: tuple[str, ...]) -> None:
             click.echo(_view(settings), nl=False)
             return
         if len(words) > 1:
-            raise InvalidRequest(_wrong_count("get requires exactly 0 or 1 argument", words))
+            raise InvalidRequest(_wrong_count("get takes one key, or none", words))
         click.echo(_yaml(_value(settings, _key(settings, words[0]))), nl=False)
 
 
@@ -84,7 +70,7 @@ def set(ctx: click.Context, /, *, words: tuple[str, ...]) -> None:  # noqa: A001
     settings = Invocation.of(ctx).configuration
     with _usage_errors(ctx):
         if not 0 < len(words) <= 2:  # noqa: PLR2004 - a key and a value
-            raise InvalidRequest(_wrong_count("set requires exactly 1 or 2 argument(s)", words))
+            raise InvalidRequest(_wrong_count("set takes a key, and a value or none", words))
         _assign(settings, _key(settings, words[0]), "".join(words[1:]))
 
 
@@ -96,7 +82,7 @@ def reset(ctx: click.Context, /, *, words: tuple[str, ...]) -> None:
     settings = Invocation.of(ctx).configuration
     with _usage_errors(ctx):
         if len(words) > 1:
-            raise InvalidRequest(_wrong_count("reset requires exactly 0 or 1 argument", words))
+            raise InvalidRequest(_wrong_count("reset takes one key, or none", words))
         if words:
             _assign(settings, _key(settings, words[0]), "")
         elif settings.strict:
@@ -127,7 +113,7 @@ def _usage_errors(ctx: click.Context) -> Iterator[None]:
 
 
 def _wrong_count(what: str, words: tuple[str, ...]) -> str:
-    return f"invalid arguments: {what}: got '{' '.join(words)}'"
+    return f"config {what}, not '{' '.join(words)}'"
 
 
 def _keys(settings: Configuration) -> list[str]:
@@ -160,7 +146,7 @@ def _key(settings: Configuration, text: str) -> str:
 def _value(settings: Configuration, key: str) -> object:
     """The value of one setting, of the type it has."""
     if key == "config":
-        return str(settings.file)
+        return "" if settings.searches else str(settings.file)
     if key in FILTER_LISTS:
         return settings.filter_texts(key)
     readers: dict[Kind, Callable[[str], object]] = {
@@ -222,7 +208,7 @@ def _assign(settings: Configuration, key: str, text: str) -> None:
         _write(settings, {key: None})
         return
     if setting.kind is Kind.PORT and settings.strict:
-        raise InvalidRequest("unhandeld type uint16, please open an issue")
+        raise InvalidRequest(f"{key} cannot be set by hubble; write it into the file by hand")
     _write(settings, {key: _read(setting, text or setting.default_in(settings.dialect), settings)})
 
 
@@ -266,7 +252,7 @@ def _strict_duration(setting: Setting, text: str) -> str:
 
 def _refusal(setting: Setting, text: str, reason: str) -> str:
     kind = setting.kind.value
-    return f"cannot assign value={text} for key={setting.name}, expected type={kind}: {reason}"
+    return f"{text!r} is no {kind}, which {setting.name} takes: {reason}"
 
 
 def _duration_text(duration_s: float) -> str:
@@ -281,6 +267,10 @@ def _write(settings: Configuration, changes: dict[str, object]) -> None:
     from palomar.configuration_file import read_file, write_file  # noqa: PLC0415 - loads YAML
 
     path = settings.file_to_write
+    if settings.searches:
+        raise InvalidRequest("--config names no file to write to; leave it out, or name one")
+    if settings.strict and path.suffix not in _SUFFIXES:
+        raise InvalidRequest(f"{path} is not written, since its name does not end in .yaml or .yml")
     content: dict[str, object] = read_file(path) if path.exists() else {}
     content.update(changes)
     kept = {key: value for key, value in content.items() if value is not None}

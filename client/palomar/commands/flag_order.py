@@ -10,7 +10,7 @@ In the dialect of `hubble`, extra words are ignored and errors have its wording.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,9 @@ from palomar.commands.invocation import Invocation
 from palomar.errors import InvalidRequest
 from palomar.filter_flags import FILTER_KEYS
 from palomar.go_syntax import parse_bool, quote
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 BARE = "true"
 """What `flags_in_order` gives as the value of a flag that takes none and was given none."""
@@ -43,6 +46,21 @@ class OrderedCommand(click.Command):
             return super().make_parser(ctx)
         strict = Invocation.of(ctx).strict
         return _Parser(ctx, self.get_params(ctx), strict=strict)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
+        """Complete as click does, and the contraries of filter flags."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - rare
+
+        found = super().shell_complete(ctx, incomplete)
+        if not incomplete.startswith(NEGATION):
+            return found
+        names = [name for option in self.get_params(ctx) for name in option.opts]
+        contraries = [
+            f"{NEGATION}{name.removeprefix('--')}"
+            for name in names
+            if name.removeprefix("--") in FILTER_KEYS
+        ]
+        return found + [CompletionItem(name) for name in contraries if name.startswith(incomplete)]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse as click does, with the errors that the dialect has for it."""

@@ -1,6 +1,6 @@
 """`palomar hints`: which values a filter can have."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,13 +11,27 @@ from palomar.commands.scope_options import scope_keywords, scope_options
 from palomar.commands.server_options import server_options
 from palomar.errors import InvalidRequest
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 _LIMIT = 50
+
+
+def _complete_field(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> "list[CompletionItem]":
+    del ctx, param
+    from click.shell_completion import CompletionItem  # noqa: PLC0415 - rare
+
+    from palomar.groupings import field_names  # noqa: PLC0415 - loads protobuf
+
+    return [CompletionItem(name) for name in field_names() if name.startswith(incomplete.lower())]
 
 
 @click.command(
     cls=OrderedCommand, params=scope_options(), short_help="List the values a filter can have."
 )
-@click.argument("field")
+@click.argument("field", shell_complete=_complete_field)
 @click.argument("search", default="")
 @click.option(
     "--limit",

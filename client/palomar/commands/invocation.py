@@ -89,8 +89,8 @@ class Invocation:
         key = settings.text("tls-client-key-file")
         if bool(certificate) != bool(key):
             raise InvalidRequest(
-                "certificate and private key are both required, but only one was provided: give "
-                "both --tls-client-cert-file and --tls-client-key-file"
+                "a client certificate and its key go together; give both --tls-client-cert-file "
+                "and --tls-client-key-file, or neither"
             )
         if not self._talks_tls():
             self._refuse_idle_tls(certificate)
@@ -116,7 +116,10 @@ class Invocation:
         username = settings.text("basic-auth-username")
         password = settings.text("basic-auth-password")
         if bool(username) != bool(password):
-            raise InvalidRequest("must specify both basic-auth-username and basic-auth-password")
+            raise InvalidRequest(
+                "a user name and its password go together; give both --basic-auth-username and "
+                "--basic-auth-password, or neither"
+            )
         token = os.environ.get(BEARER_TOKEN_VARIABLE, "")
         file = settings.find("bearer-token-file")
         if file.origin is Origin.FLAG:
@@ -143,7 +146,7 @@ class Invocation:
         # In the order in which `hubble` complains.
         auth, tls = self.auth, self.tls
         if self.strict and auth is not None and tls is None:
-            raise InvalidRequest("the credentials require transport level security")
+            raise InvalidRequest("a password or token is sent over TLS only; add --tls")
         _ = self.connect_timeout_s, self.request_timeout_s, self.debug, self.verbose
         if self.configuration.boolean("port-forward"):
             self.configuration.port("port-forward-port")
@@ -217,10 +220,7 @@ class Invocation:
     def _refuse_idle_tls(self, certificate: str) -> None:
         """Refuse what only means something over TLS, rather than to leave it out silently."""
         if certificate and (self.strict or self.flags.get("tls") is not False):
-            raise InvalidRequest(
-                "transport layer security required: a client certificate is shown over TLS only; "
-                "add --tls"
-            )
+            raise InvalidRequest("a client certificate is shown over TLS only; add --tls")
         for name in ("tls-ca-cert-files", "tls-server-name", "tls-allow-insecure"):
             if self.flags.get(name) and not self.strict:
                 raise InvalidRequest(f"--{name} means nothing without TLS; add --tls")

@@ -20,10 +20,9 @@ from palomar.commands.selection_options import (
     settle_options,
 )
 from palomar.commands.server_options import server_options
+from palomar.configuration import FILTER_LISTS
 from palomar.errors import InvalidRequest
 from palomar.filter_flags import FILTER_KEYS
-
-_LISTS = ("allowlist", "denylist")
 
 
 class _FlowsByDefault(click.Group):
@@ -45,7 +44,7 @@ _LIST_OPTIONS = [
         metavar="JSON",
         help=f"Flows to {does}, as FlowFilters in JSON.",
     )
-    for name, does in zip(_LISTS, ("let pass", "leave out"), strict=True)
+    for name, does in zip(FILTER_LISTS, ("let pass", "leave out"), strict=True)
 ]
 
 _LOOK_OPTIONS = [
@@ -98,7 +97,7 @@ def flows(ctx: click.Context, /, **options: Any) -> None:
       palomar observe -f --pod shop/cart --not-port 53 -o json
     """  # noqa: D301 - click looks for the backspace character
     invocation = Invocation.of(ctx)
-    flags = flags_in_order(ctx, {*FILTER_KEYS, *_LISTS, "not"})
+    flags = flags_in_order(ctx, {*FILTER_KEYS, *FILTER_LISTS, "not"})
 
     from palomar.flag_filters import split_flags  # noqa: PLC0415 - loads messages, which --help ...
     from palomar.flag_requests import flows_flag_request  # noqa: PLC0415 - ... should not await
@@ -107,11 +106,11 @@ def flows(ctx: click.Context, /, **options: Any) -> None:
     try:
         if invocation.strict:
             # It judges filters before formats and times, whichever stand first.
-            split_flags([flag for flag in flags if flag[0] not in _LISTS], invocation.dialect)
+            split_flags([flag for flag in flags if flag[0] not in FILTER_LISTS], invocation.dialect)
         settle_options(ctx, options)
         flags += [
             (name, text)
-            for name in _LISTS
+            for name in FILTER_LISTS
             if name not in given
             for text in invocation.filter_list(name)
         ]

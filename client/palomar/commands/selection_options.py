@@ -186,11 +186,9 @@ def _refuse_as_hubble(ctx: click.Context, options: dict[str, Any]) -> None:
     if output not in _HUBBLE_FORMATS:
         raise click.UsageError(f"invalid output format: {output}", ctx)
     if options["follow"] and output in _TABLES:
-        raise click.UsageError("table output format is not compatible with follow mode", ctx)
+        raise click.UsageError(f"-o {output} cannot follow, since a table needs all rows", ctx)
     if options["field_mask"] and output not in _JSON:
-        raise click.UsageError(
-            f"{output} output format is not compatible with custom field mask", ctx
-        )
+        raise click.UsageError(f"-o {output} shows fields of its own, without --field-mask", ctx)
 
 
 def _complete_format(

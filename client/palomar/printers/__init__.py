@@ -35,7 +35,8 @@ _LEGACY_JSON_OPTION = "legacy-json-output"
 _LEGACY_JSON = "jsonpb:LegacyJsonPrinter"
 _LEGACY_JSON_FORMATS = frozenset({"json", "JSON"})
 
-__all__ = ["OWN_FORMATS", "PRINTERS", "Look", "Printer", "make_printer"]
+__all__ = ["OWN_FORMATS", "PRINTERS", "Look", "Printer", "is_legacy_json",
+           "make_printer"]  # fmt: skip
 
 
 def make_printer(name: str, look: Look | None = None) -> Printer:
@@ -47,10 +48,13 @@ def make_printer(name: str, look: Look | None = None) -> Printer:
         name: A key of `PRINTERS`.
         look: The user's choices for the human formats.
     """
-    place = PRINTERS[name]
-    compat = os.environ.get(_COMPAT_VARIABLE, "").lower().split(",")
-    if name in _LEGACY_JSON_FORMATS and _LEGACY_JSON_OPTION in compat:
-        place = _LEGACY_JSON
+    place = _LEGACY_JSON if is_legacy_json(name) else PRINTERS[name]
     module, _, attribute = place.partition(":")
     kind = cast("type[Printer]", getattr(import_module(f"palomar.printers.{module}"), attribute))
     return kind(look or Look())
+
+
+def is_legacy_json(name: str) -> bool:
+    """Say whether the environment asks for Hubble's former JSON in place of a format."""
+    compat = os.environ.get(_COMPAT_VARIABLE, "").lower().split(",")
+    return name in _LEGACY_JSON_FORMATS and _LEGACY_JSON_OPTION in compat

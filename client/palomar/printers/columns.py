@@ -10,22 +10,10 @@ from palomar.printers.flow_type import flow_type
 from palomar.printers.look import Look
 from palomar.printers.time_format import UNKNOWN_TIME, time_formatter
 from palomar.printers.verdict import VerdictColumn
+from palomar.reserved_identities import RESERVED_IDENTITIES
 from palomar_proto.flow import flow_pb2
 
-_RESERVED_IDENTITIES = {
-    0: "unknown",
-    1: "host",
-    2: "world",
-    3: "unmanaged",
-    4: "health",
-    5: "init",
-    6: "remote-node",
-    7: "kube-apiserver",
-    8: "ingress",
-    9: "world-ipv4",
-    10: "world-ipv6",
-}
-"""Cilium's identities that mean the same in every cluster."""
+_IDENTITY_NAMES = {0: "unknown"} | {number: name for name, number in RESERVED_IDENTITIES.items()}
 
 # Proto3 enumerations are open: a number without a name is shown as the number.
 _AUTH_TYPES = {value.number: value.name for value in flow_pb2.AuthType.DESCRIPTOR.values}
@@ -160,7 +148,7 @@ class FlowColumns:
         if number not in texts:
             if len(texts) >= _REMEMBERED_MAX:
                 texts.clear()
-            name = _RESERVED_IDENTITIES.get(number) or f"ID:{number}"
+            name = _IDENTITY_NAMES.get(number) or f"ID:{number}"
             texts[number] = f"{self._palette.identity}({name}){self._palette.end}"
         return texts[number]
 

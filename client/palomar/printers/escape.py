@@ -16,25 +16,8 @@ _VISIBLE = {code: f"\\x{code:02x}" for code in _CONTROL}
 _VISIBLE.update({code: f"\\u{code:04x}" for code in _DIRECTION})
 _VISIBLE.update(str.maketrans(_SHORT))
 
-_QUOTED = {'"': '\\"', "\\": "\\\\", "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n",
-           "\r": "\\r", "\t": "\\t", "\v": "\\v"}  # fmt: skip
-_ASCII_MAX = 0x7F
-_TWO_BYTES_MAX = 0xFFFF
-
 
 def visible(text: str) -> str:
     """Write out control characters and direction overrides; leave everything else as it is."""
     # Nearly all text takes the first branch, a scan in C without a copy.
     return text if text.isprintable() else text.translate(_VISIBLE)
-
-
-def quoted(text: str) -> str:
-    """Put text in double quotes with Go's escapes, as Hubble prints messages of other programs."""
-    return f'"{"".join([_QUOTED.get(c) or (c if c.isprintable() else _code(c)) for c in text])}"'
-
-
-def _code(character: str) -> str:
-    code = ord(character)
-    if code <= _ASCII_MAX:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code <= _TWO_BYTES_MAX else f"\\U{code:08x}"

@@ -4,7 +4,8 @@ In: the messages and a time formatter. Out: the parts that the human formats sha
 characters of remote origin are written out.
 """
 
-from palomar.printers.escape import quoted, visible
+from palomar.go_syntax import quote
+from palomar.printers.escape import visible
 from palomar.printers.time_format import UNKNOWN_TIME, Formatter
 from palomar_proto.flow import flow_pb2
 from palomar_proto.observer import observer_pb2
@@ -65,7 +66,7 @@ def node_names(status: relay_pb2.NodeStatusEvent) -> str:
 
 def node_message(status: relay_pb2.NodeStatusEvent) -> str:
     """Quote what the node or relay said about it."""
-    return quoted(status.message)
+    return quote(status.message)
 
 
 def node_status_line(
@@ -96,7 +97,7 @@ def node_status_line(
 
 def _go_text(status: relay_pb2.NodeStatusEvent) -> str:
     parts = [f"state_change:{node_state(status)}"] if status.state_change else []
-    parts += [f"node_names:{quoted(name)}" for name in status.node_names]
+    parts += [f"node_names:{quote(name)}" for name in status.node_names]
     if status.message:
-        parts.append(f"message:{quoted(status.message)}")
+        parts.append(f"message:{quote(status.message)}")
     return " ".join(parts)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
 from palomar.cli import cli
@@ -19,6 +20,35 @@ def test_script_asks_palomar_what_comes_next(shell: str) -> None:
 
 def test_other_shells_are_a_wrong_argument() -> None:
     assert CliRunner().invoke(cli, ["completion", "csh"]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        (["observe", "--not-por"], {"--not-port"}),
+        (["summary", "--not-from-po"], {"--not-from-pod", "--not-from-port"}),
+        (["status", "--not-"], set()),
+        (["hints", "drop"], {"drop-reason"}),
+        (["observe", "--not-port", "443", "-o", "cs"], {"csv"}),
+        (["sta"], {"status"}),
+        (["config", "v"], {"view"}),
+        (["nope", "versi"], {"version"}),
+        (["list", "nope", "v"], set()),
+    ],
+)
+@pytest.mark.parametrize("strict", ["0", "1"])
+def test_flags_and_values_are_completed(
+    words: list[str],
+    completed: set[str],
+    strict: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("PALOMAR_STRICT_HUBBLE", strict)
+    complete = ShellComplete(cli, {}, "palomar", "_PALOMAR_COMPLETE")
+    found = complete.get_completions(words[:-1], words[-1])
+    assert {item.value for item in found} == completed
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")

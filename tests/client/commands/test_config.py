@@ -83,8 +83,8 @@ def test_view_shows_all_but_the_password(home: Path) -> None:
     [
         (("get", "servr"), "did you mean server?"),
         (("get", "nope"), "palomar config view shows all"),
-        (("get", "a", "b"), "invalid arguments"),
-        (("set",), "invalid arguments"),
+        (("get", "a", "b"), "config get takes one key, or none, not 'a b'"),
+        (("set",), "config set takes a key"),
         (("set", "tls", "maybe"), "neither true nor false"),
         (("set", "timeout", "5"), "not a duration"),
         (("set", "port-forward-port", "http"), "no port"),
@@ -119,10 +119,13 @@ def test_broken_file_is_told(home: Path) -> None:
         (("get", "kubeconfig"), '""\n', ""),
         (("get", "verbose"), "", "unknown key: verbose"),
         (("get", "Server"), "", "unknown key: Server"),
-        (("get", "a", "b"), "", "get requires exactly 0 or 1 argument: got 'a b'"),
-        (("set", "port-forward-port", "1"), "", "unhandeld type uint16"),
+        (("get", "a", "b"), "", "config get takes one key, or none"),
+        (("set", "port-forward-port", "1"), "", "port-forward-port cannot be set by hubble"),
         (("set", "timeout", "1x"), "", 'time: unknown unit "xns" in duration "1xns"'),
-        (("reset",), "", "unhandeld type uint16"),
+        (("reset",), "", "port-forward-port cannot be set by hubble"),
+        (("set", "server", "x", "--config", "bare"), "", "bare is not written, since its name"),
+        (("get", "config", "--config", ""), '""\n', ""),
+        (("set", "tls", "true", "--config", ""), "", "--config names no file"),
     ],
 )
 def test_dialect_of_hubble(arguments: tuple[str, ...], stdout: str, stderr: str) -> None:

@@ -77,14 +77,14 @@ def test_all_of_tls_is_passed_on() -> None:
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ({"tls_client_cert_file": "x"}, "both required"),
-        ({"tls_client_key_file": "x"}, "both required"),
-        ({"tls_client_cert_file": "x", "tls_client_key_file": "y"}, "security required"),
+        ({"tls_client_cert_file": "x"}, "and its key go together"),
+        ({"tls_client_key_file": "x"}, "and its key go together"),
+        ({"tls_client_cert_file": "x", "tls_client_key_file": "y"}, "is shown over TLS only"),
         ({"tls_ca_cert_files": ["x"]}, "means nothing without TLS"),
         ({"tls_server_name": "x"}, "means nothing without TLS"),
         ({"tls_allow_insecure": True}, "means nothing without TLS"),
-        ({"basic_auth_username": "x"}, "must specify both"),
-        ({"basic_auth_password": "x"}, "must specify both"),
+        ({"basic_auth_username": "x"}, "a user name and its password"),
+        ({"basic_auth_password": "x"}, "a user name and its password"),
         (
             {"basic_auth_password": "x", "basic_auth_username": "y", "bearer_token_file": "z"},
             "takes one of them",
@@ -105,7 +105,7 @@ def test_dialect_of_hubble_lets_idle_settings_be() -> None:
 def test_dialect_of_hubble_wants_tls_for_a_password() -> None:
     flags = {"basic_auth_username": "x", "basic_auth_password": "y", "server": "unix:/x"}
     invocation(Dialect.PALOMAR, **flags).check()
-    with pytest.raises(InvalidRequest, match="transport level security"):
+    with pytest.raises(InvalidRequest, match="is sent over TLS only"):
         invocation(Dialect.HUBBLE, **flags).check()
 
 

@@ -2,9 +2,13 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from palomar.cli import cli
 from palomar.commands.flag_order import OrderedCommand
 from palomar.commands.scope_options import filter_options, scope_keywords, scope_options
 from palomar.filter_flags import FILTER_KEYS
+from palomar.testing import FakeObserver
+from palomar_proto.flow.flow_pb2 import DROPPED, FlowFilter
+from palomar_proto.palomar.v1.summary_pb2 import SummarizeResponse
 
 
 def keywords(*arguments: str) -> object:
@@ -30,6 +34,26 @@ def test_filters_come_out_as_messages_in_two_lists() -> None:
     assert found["since"] == "5m"
     assert "until" not in found
     assert (len(found["filters"]), len(found["exclude"])) == (1, 2)
+
+
+def test_filters_of_a_view_come_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PALOMAR_ALLOWLIST", '{"verdict":["DROPPED"]}')
+    monkeypatch.setenv("PALOMAR_DENYLIST", '{"source_port":["53"]}')
+    found = keywords("--protocol", "tcp")
+    assert isinstance(found, dict)
+    assert found["filters"] == (FlowFilter(protocol=["tcp"], verdict=[DROPPED]),)
+    assert found["exclude"] == (FlowFilter(source_port=["53"]),)
+    monkeypatch.setenv("PALOMAR_DENYLIST", "{")
+    assert getattr(keywords(), "exit_code", 0) == 2
+
+
+def test_filter_in_force_is_echoed_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PALOMAR_VERBOSE", "true")
+    with FakeObserver(summary=SummarizeResponse()) as server:
+        done = CliRunner().invoke(cli, ("summary", "--port", "53", "--server", server.target))
+    assert done.exit_code == 0
+    assert done.stderr.startswith("palomar: filter: ")
+    assert "53" in done.stderr
 
 
 @pytest.mark.parametrize("arguments", [("--port", "99999"), ("--not",)])

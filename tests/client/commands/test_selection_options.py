@@ -54,7 +54,8 @@ def test_a_table_cannot_follow(output: str) -> None:
     assert run.exit_code == 2
     assert "cannot follow" in run.stderr
     run = CliRunner().invoke(show, ["-f", "-o", output], env=STRICT)
-    assert "table output format is not compatible with follow mode" in run.stderr
+    assert "cannot follow" in run.stderr
+    assert run.exit_code
 
 
 @pytest.mark.parametrize("env", [{}, STRICT])
@@ -73,12 +74,12 @@ def test_impossible_values_are_refused(flags: list[str], env: dict[str, str]) ->
         (["-o", "wide"], "invalid output format: wide"),
         (["-o", "JSONPB"], "invalid output format: JSONPB"),
         (["-o", "tab", "--field-mask", "uuid"],
-         "tab output format is not compatible with custom field mask"),
+         "-o tab shows fields of its own, without --field-mask"),
         (["--last", "-1"],
          f'invalid argument "-1" for "--last" flag: {NO_NUMBER}'),
     ],
 )  # fmt: skip
-def test_errors_have_the_words_of_hubble(flags: list[str], message: str) -> None:
+def test_errors_of_the_dialect_of_hubble(flags: list[str], message: str) -> None:
     assert f"Error: {message}\n" in CliRunner().invoke(show, flags, env=STRICT).stderr
 
 

@@ -107,8 +107,8 @@ def test_options_stand_before_or_behind_the_command(arguments: tuple[str, ...]) 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--basic-auth-username", "x"), "must specify both"),
-        (("--tls-client-key-file", "x"), "both required"),
+        (("--basic-auth-username", "x"), "a user name and its password"),
+        (("--tls-client-key-file", "x"), "and its key go together"),
         (("--server", "nonsense"), "neither unix:PATH nor HOST:PORT"),
         (("--port-forward-port", "x", "-P"), "no port"),
         (("--view", "../x"), "is no name"),

@@ -3,7 +3,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palomar.printers.escape import quoted, visible
+from palomar.printers.escape import visible
 
 CONTROLS = st.characters(categories=["Cc", "Cf"])
 
@@ -25,14 +25,3 @@ def test_other_text_stays_as_it_is(text: str) -> None:
 
 def test_escape_and_carriage_return_are_written_as_hubble_does() -> None:
     assert visible("\x1b[2J\r\n\t\x00\x9b\x7f\u202e") == "^[[2J\\r\\n\\t\\x00\\x9b\\x7f\\u202e"
-
-
-@given(st.text())
-def test_quoted_text_is_one_visible_line(text: str) -> None:
-    shown = quoted(text)
-    assert shown[0] == shown[-1] == '"'
-    assert shown.isprintable()
-
-
-def test_quoting_follows_go() -> None:
-    assert quoted('a"\\\x1b\r\x07\u202eé\U000e0001') == '"a\\"\\\\\\x1b\\r\\a\\u202eé\\U000e0001"'
