@@ -190,6 +190,9 @@ def _groups(groups: Iterable[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
 FILTER_KEYS = {key.name: key for key in _keys()}
 """Every filter flag by name, in the order of the help."""
 
+OWN_FLAGS = frozenset({"reply", "no-reply", "dns-query"})
+"""Filters for which `hubble` has no flag."""
+
 HUBBLE_EXCLUSIVE_FLAGS = _groups(_EXCLUSIVE)
 """Groups of flags of which the `hubble` command takes only one."""
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from palomar.commands.invocation import Invocation
-from palomar.errors import InvalidRequest
+from palomar.errors import InvalidRequest, ServerError
 from palomar.field_choice import field_paths
 from palomar.flow_run import FlowRun
 from palomar.output import Output, standard_error, standard_output
@@ -30,6 +30,7 @@ from palomar_proto.observer.observer_pb2 import (
 
 if TYPE_CHECKING:
     from palomar.client import Client
+    from palomar.printers.events import EventResponse
 
 _EXPLAINED = frozenset({"compact", "dict"})
 """Formats that have room for a cause below a flow."""
@@ -104,10 +105,12 @@ def show_events(request: EventRequest, options: Mapping[str, Any], invocation: I
             if isinstance(request, GetAgentEventsRequest):
                 with client.agent_event_stream(request) as agent_events:
                     for agent_event in _answered(agent_events, client):
+                        _refuse_other(agent_event, "agent_event", invocation)
                         output.write(printer.agent_event(agent_event))
             else:
                 with client.debug_event_stream(request) as debug_events:
                     for debug_event in _answered(debug_events, client):
+                        _refuse_other(debug_event, "debug_event", invocation)
                         output.write(printer.debug_event(debug_event))
 
 
@@ -119,6 +122,18 @@ def _answered(events: Iterable[EventT], client: "Client") -> Iterator[EventT]:
 
             warn_of_newer_server(client)
         yield event
+
+
+def _refuse_other(response: "EventResponse", event: str, invocation: Invocation) -> None:
+    """End where an answer has no event in it, if `hubble` is to be followed in that too.
+
+    Raises:
+        ServerError: It has none.
+    """
+    if invocation.strict and not response.HasField(event):  # type: ignore[arg-type]  # of either kind
+        raise ServerError(
+            f"the server sent an answer without {event}; it may be newer than this client"
+        )
 
 
 def _check(options: Mapping[str, Any], invocation: Invocation) -> None:

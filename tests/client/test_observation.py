@@ -3,7 +3,7 @@ from click.testing import CliRunner, Result
 
 from palomar.cli import cli
 from palomar.testing import FakeObserver, make_response
-from palomar_proto.observer.observer_pb2 import GetAgentEventsResponse
+from palomar_proto.observer.observer_pb2 import GetAgentEventsResponse, GetDebugEventsResponse
 
 
 def observe(server: FakeObserver, *arguments: str, **environment: str) -> Result:
@@ -79,3 +79,16 @@ def test_newer_servers_are_told_of_with_their_first_event() -> None:
     headers = {"hubble-server-version": "9.9.9"}
     with FakeObserver(agent_events=[event, event], headers=headers) as server:
         assert observe(server, "agent-events").stderr.count("9.9") == 1
+
+
+@pytest.mark.parametrize("kind", ["agent", "debug"])
+def test_an_answer_without_an_event_ends_the_run_as_in_hubble(kind: str) -> None:
+    with FakeObserver(
+        agent_events=[GetAgentEventsResponse()], debug_events=[GetDebugEventsResponse()]
+    ) as server:
+        ours = observe(server, f"{kind}-events")
+        hubbles = observe(server, f"{kind}-events", PALOMAR_STRICT_HUBBLE="1")
+    assert ours.exit_code == 0
+    assert hubbles.exit_code == 1
+    assert f"without {kind}_event" in hubbles.stderr
+    assert hubbles.stdout == ""

@@ -16,7 +16,7 @@ import click
 
 from palomar.commands.invocation import Invocation
 from palomar.errors import InvalidRequest
-from palomar.filter_flags import FILTER_KEYS
+from palomar.filter_flags import FILTER_KEYS, OWN_FLAGS
 from palomar.go_syntax import parse_bool, quote
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ class _Parser:
     def _long(self, word: str, rest: Iterator[str]) -> None:
         name, equals, text = word.partition("=")
         option = self._options.get(name)
-        if option is None:
+        if option is None or (self._strict and name.removeprefix("--") in OWN_FLAGS):
             self._negation(word, rest)
         elif equals:
             self._note(option, name, text)
@@ -205,7 +205,8 @@ class _Parser:
         name, equals, text = word.partition("=")
         positive = name.removeprefix(NEGATION)
         option = self._options.get(f"--{positive}")
-        if option is None or positive not in FILTER_KEYS or not name.startswith(NEGATION):
+        known = option is not None and positive in FILTER_KEYS and name.startswith(NEGATION)
+        if option is None or not known or self._strict:
             if self._strict:
                 if name.startswith("---") or name == "--":
                     raise click.UsageError(f"bad flag syntax: {word}")

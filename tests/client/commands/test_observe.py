@@ -135,3 +135,11 @@ def test_strict_errors_come_in_the_order_of_hubble(arguments: list[str], message
     run = raw(*arguments, env=STRICT)
     assert (run.exit_code, run.stdout) == (1, "")
     assert message in run.stderr
+
+
+@pytest.mark.parametrize("flag", ["--reply", "--no-reply", "--dns-query=x", "--not-port=53"])
+def test_filters_that_hubble_lacks_are_unknown_to_it(flag: str) -> None:
+    assert raw(flag).exit_code == 0
+    strict = raw(flag, env=STRICT)
+    assert strict.exit_code == 1
+    assert f"unknown flag: {flag.partition('=')[0]}" in strict.stderr
