@@ -1,7 +1,7 @@
 """What a stream knows of the time between a connection that broke and the one after it."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,11 +29,16 @@ class Gap:
     """The nodes whose flows may be missing; none where it is not known which."""
 
     def __str__(self) -> str:
-        since = self.since.isoformat(timespec="milliseconds") if self.since else "an unknown time"
-        span = f"from {since} to {self.until.isoformat(timespec='milliseconds')}"
+        since = _text(self.since) if self.since else "an unknown time"
+        span = f"from {since} to {_text(self.until)}"
         if not self.may_miss_flows:
             return f"interrupted {span}: no flow is missing"
         what = "flows" if self.lost_events is None else f"up to {self.lost_events} flows"
         where = f" of {', '.join(self.nodes)}" if self.nodes else ""
         why = ", as the server was restarted" if self.restarted else ""
         return f"interrupted {span}: {what}{where} may be missing{why}"
+
+
+def _text(when: datetime) -> str:
+    """Write a time of UTC as the commands do."""
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S}.{when.microsecond // 1000:03}Z"

@@ -66,7 +66,8 @@ def show_flows(
         raise click.UsageError(str(error)) from error
     if not request.field_mask.paths:
         request.ClearField("field_mask")
-    output = standard_output(prompt=options["follow"])
+    # Standard input may be a pipe from something that is still running.
+    output = standard_output(prompt=options["follow"] or options.get("input_file") == "-")
     # What nobody waits for needs no line that says how far it is.
     watch = not (options["follow"] or options.get("silent_errors") or invocation.strict)
     flows_max = 0 if request.number == NUMBER_MAX else request.number

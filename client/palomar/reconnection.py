@@ -26,6 +26,8 @@ _UNREACHED = "cannot reach "
 _RESET = frozenset({"INTERNAL", "CANCELLED"})
 _RESET_TEXT = "RST_STREAM"
 
+_DOUBLED_MIN_S = 0.05
+"""What is doubled at least."""
 _DOUBLINGS_MAX = 64
 """More would only make numbers that no float can hold."""
 
@@ -67,7 +69,9 @@ class Reconnect:
         """How long to wait before an attempt; they count from 1."""
         import random  # noqa: PLC0415 - takes as long to load as a short command; few ever need it
 
-        longest = self.first_delay_s * 2.0 ** min(attempt - 1, _DOUBLINGS_MAX)
+        # Also who begins at once gets slower.
+        first_s = self.first_delay_s if attempt == 1 else max(self.first_delay_s, _DOUBLED_MIN_S)
+        longest = first_s * 2.0 ** min(attempt - 1, _DOUBLINGS_MAX)
         shortened = 1 - random.uniform(0, self.jitter)  # noqa: S311 - spreads load, keeps no secret
         return min(longest, self.delay_max_s) * shortened
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import reduce
 from operator import or_
-from typing import TypedDict, TypeVar, Unpack, cast
+from typing import TypedDict, TypeGuard, TypeVar, Unpack, cast
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -57,8 +57,8 @@ class EventKeywords(TypedDict, total=False):
 class SelectionKeywords(EventKeywords, total=False):
     """Keywords that say which of the matching flows to send. Without any: the last 20."""
 
-    fields: Iterable[str]
-    """Send only these fields of each flow, such as `source.pod_name`. Empty sends all."""
+    fields: str | Iterable[str]
+    """Send only this field of each flow, or these, such as `source.pod_name`. Empty sends all."""
 
 
 class ObserveKeywords(FilterKeywords, SelectionKeywords, total=False):
@@ -89,6 +89,11 @@ class Batching:
             raise InvalidRequest(f"delay_max {self.delay_max} is negative; make it 0 or more")
 
 
+def is_given(when: When | None) -> TypeGuard[When]:
+    """Whether there is a time at all: no time ago is one, and no text is none."""
+    return when is not None and when != ""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Selection:
     """Which of the matching flows to send; the members are those of `SelectionKeywords`."""
@@ -99,7 +104,7 @@ class Selection:
     since: When | None = None
     until: When | None = None
     follow: bool = False
-    fields: Iterable[str] = ()
+    fields: str | Iterable[str] = ()
 
     def __post_init__(self) -> None:
         """Refuse combinations that mean nothing."""
@@ -121,10 +126,10 @@ class Selection:
         """
         if self.first or self.last:
             return self.first or self.last
-        if self.since:
+        if is_given(self.since):
             return 0
         # Looking back from a time needs the whole ring: the server counts from the newest flow.
-        if self.all or (self.until and not self.follow):
+        if self.all or (is_given(self.until) and not self.follow):
             return NUMBER_MAX
         return followed if self.follow else DEFAULT_LAST
 
@@ -149,7 +154,8 @@ def flows_request(
     request = _selected(GetFlowsRequest, selection, selection.number(followed=0), now_ns)
     request.whitelist.extend(whitelist)
     request.blacklist.extend(blacklist)
-    request.field_mask.paths.extend(selection.fields)
+    fields = selection.fields
+    request.field_mask.paths.extend([fields] if isinstance(fields, str) else fields)
     if not request.field_mask.paths:
         request.ClearField("field_mask")
     return request
@@ -197,9 +203,9 @@ def events_request(kind: type[EventRequestT], selection: Selection, now_ns: int)
 
 def _selected(kind: type[RequestT], selection: Selection, number: int, now_ns: int) -> RequestT:
     request = kind(number=number, first=bool(selection.first), follow=selection.follow)
-    if selection.since:
+    if is_given(selection.since):
         request.since.CopyFrom(_timestamp(selection.since, now_ns))
-    if selection.until:
+    if is_given(selection.until):
         until = _timestamp(selection.until, now_ns)  # read even where ignored, to refuse nonsense
         if not selection.follow:
             request.until.CopyFrom(until)

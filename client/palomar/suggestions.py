@@ -30,6 +30,8 @@ _LOOKUPS_MAX = 6
 _HINTS_MAX = 200
 """Values that one answer may have; where there are more, nothing is said for certain."""
 
+_EPHEMERAL_PORTS = 32_768
+"""Where the ports begin that Linux gives to clients (net.ipv4.ip_local_port_range)."""
 _SHOWN_MAX = 5
 _SIDES = ("source", "destination")
 _APPLICATIONS = frozenset({"dns", "http", "kafka"})
@@ -111,9 +113,11 @@ def _judged(wanted: _Wanted, ends: set[str], answer: "FilterHintsResponse") -> I
     if not having:
         if answer.truncated or answer.coverage.unread:
             return
-        likely = ", ".join(
-            [visible(hint.value) for hint in answer.hints or answer.similar][:_SHOWN_MAX]
-        )
+        values = [hint.value for hint in answer.hints or answer.similar]
+        if wanted.field == "port":
+            # One that a client was given for a moment is not what somebody meant.
+            values = [port for port in values if port.isdecimal() and int(port) < _EPHEMERAL_PORTS]
+        likely = ", ".join(map(visible, values[:_SHOWN_MAX]))
         advice = f"; did you mean {likely}?" if wanted.search else f"; there is {likely}"
         advice = advice if likely else ""
         yield f"no {name} matches {text} among the flows the server has{advice}"

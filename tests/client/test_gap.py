@@ -12,7 +12,7 @@ def gap(**changes: object) -> Gap:
 
 
 def test_a_gap_says_in_one_line_what_may_be_missing() -> None:
-    span = "interrupted from 2024-03-05T10:20:30.000+00:00 to 2024-03-05T10:20:35.500+00:00: "
+    span = "interrupted from 2024-03-05 10:20:30.000Z to 2024-03-05 10:20:35.500Z: "
     whole = gap(may_miss_flows=False, lost_events=0)
     assert str(whole) == f"{span}no flow is missing"
     assert str(gap()) == f"{span}flows may be missing"

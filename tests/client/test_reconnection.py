@@ -30,6 +30,11 @@ def test_delays_double_up_to_the_longest() -> None:
     assert [policy.delay_s(attempt) for attempt in (1, 2, 3, 4, 5, 10_000)] == [0.5, 1, 2, 3, 3, 3]
 
 
+def test_who_begins_at_once_gets_slower_too() -> None:
+    policy = Reconnect(first_delay_s=0, delay_max_s=1, jitter=0)
+    assert [policy.delay_s(attempt) for attempt in (1, 2, 3, 10)] == [0, 0.1, 0.2, 1]
+
+
 @given(st.integers(1, 100_000), st.floats(0, 1), st.floats(0, 100), st.floats(0, 100))
 def test_delays_stay_within_their_bounds(
     attempt: int, jitter: float, first_s: float, max_s: float

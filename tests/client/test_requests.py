@@ -80,7 +80,15 @@ def test_fields_become_a_mask_and_none_asks_for_all() -> None:
         "uuid",
         "source.pod_name",
     ]
+    assert list(request(fields="uuid").field_mask.paths) == ["uuid"]
     assert not request().HasField("field_mask")
+
+
+def test_no_time_ago_is_a_time_and_no_text_is_none() -> None:
+    now = request(since=timedelta(0))
+    assert now.since.seconds == 1_700_000_000
+    assert now.number == 0
+    assert request(since="") == request()
 
 
 def test_keywords_objects_and_messages_select_the_same() -> None:

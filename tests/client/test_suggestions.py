@@ -26,7 +26,7 @@ VALUES = {
     POD: ["shop/web-1", "shop/web-2", "default/client"],
     NAMESPACE: ["shop", "default"],
     LABEL: ["k8s:app=web"],
-    PORT: ["8443"],
+    PORT: ["51234", "8443", "nonsense"],
     FLOW_FIELD_VERDICT: ["FORWARDED", "DROPPED"],
     FLOW_FIELD_DROP_REASON: ["NO_SOCKET"],
     FLOW_FIELD_PROTOCOL: ["tcp", "icmpv4"],
@@ -60,7 +60,7 @@ def told(filters: Iterable[FlowFilter]) -> list[str]:
         (FlowFilter(source_pod=["/web-x"]), "pod matches web-x", VALUES[POD]),
         (FlowFilter(source_pod=["prod/"]), "namespace matches prod", VALUES[NAMESPACE]),
         (FlowFilter(source_pod=["web-1"]), "pod matches default/web-1", VALUES[POD]),
-        (FlowFilter(source_port=["443"]), "port matches 443", VALUES[PORT]),
+        (FlowFilter(source_port=["443"]), "port matches 443", ["8443"]),
         (FlowFilter(source_label=["app=wbe"]), "label matches app=wbe", VALUES[LABEL]),
     ],
 )

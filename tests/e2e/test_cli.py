@@ -228,9 +228,12 @@ def test_ctrl_c_while_loading_is_0_and_silent(tool: Tool, library: str) -> None:
         ended_silently(process)
 
 
-def test_ctrl_c_while_reading_standard_input_is_0(tool: Tool) -> None:
+@pytest.mark.parametrize("follow", [(), ("-f",)])
+def test_standard_input_is_shown_as_it_comes_and_ctrl_c_is_0(
+    tool: Tool, follow: tuple[str, ...]
+) -> None:
     line = json.dumps({"flow": {"uuid": "u", "verdict": "DROPPED"}})
-    with tool.running("observe", "-f", "--input-file", "-", stdin=subprocess.PIPE) as process:
+    with tool.running("observe", *follow, "--input-file", "-", stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(f"{line}\n")
