@@ -28,6 +28,8 @@ _RESET_TEXT = "RST_STREAM"
 
 _DOUBLED_MIN_S = 0.05
 """What is doubled at least."""
+_LONG_S = 1.0
+"""A call that lasted less says nothing about the server, however short the delays are."""
 _DOUBLINGS_MAX = 64
 """More would only make numbers that no float can hold."""
 
@@ -126,7 +128,7 @@ class Attempts:
                 even if the server had nothing to say.
         """
         unconnected = str(error).startswith(_UNREACHED)
-        if not unconnected and lasted_s > self._policy.delay_max_s:
+        if not unconnected and lasted_s > max(self._policy.delay_max_s, _LONG_S):
             self._failures = 0
         if not self._worthwhile(error, unconnected=unconnected):
             return None

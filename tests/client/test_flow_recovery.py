@@ -9,7 +9,7 @@ from palomar_proto.observer.observer_pb2 import GetFlowsRequest, GetFlowsRespons
 from palomar_proto.palomar.v1.flow_batches_pb2 import BatchOptions, Completeness, FlowBatch
 from palomar_proto.relay.relay_pb2 import NodeStatusEvent
 
-AT_ONCE = Reconnect(first_delay_s=0)
+AT_ONCE = Reconnect(first_delay_s=0, delay_max_s=0)
 FLOW = make_response(time="2024-03-05T10:20:30Z", uuid="a")
 FIRST = FlowBatch(responses=[FLOW], sequences=[4], resume_token=b"first")
 TOKEN_REFUSED = ("INVALID_ARGUMENT", "resume_token: belongs to another node")

@@ -294,7 +294,7 @@ def test_who_cannot_reach_the_server_is_told_at_once() -> None:
 
 def test_a_look_back_that_breaks_again_and_again_is_an_error_in_the_end() -> None:
     broken = (grpc.StatusCode.UNAVAILABLE, "the node goes down")
-    policy = Reconnect(first_delay_s=0, attempts_max=2)
+    policy = Reconnect(first_delay_s=0, delay_max_s=0, attempts_max=2)
     with (
         FakeObserver(FLOWS, error=broken) as server,
         palomar.Client(server.target, reconnect=policy) as client,

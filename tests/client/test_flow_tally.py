@@ -15,7 +15,7 @@ OWN_LOSS = LostEvent(source=HUBBLE_RING_BUFFER, num_events_lost=5)
 def tally_of(
     losses: list[LostEvent] | None = None, states: list[NodeStatusEvent] | None = None
 ) -> FlowTally:
-    recovery = FlowRecovery(GetFlowsRequest(follow=True), Reconnect(first_delay_s=0))
+    recovery = FlowRecovery(GetFlowsRequest(follow=True), Reconnect(first_delay_s=0, delay_max_s=0))
     on_lost = None if losses is None else losses.append
     return FlowTally(recovery, on_lost, None if states is None else states.append)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from palomar.errors import InvalidRequest, PalomarError, from_status, unreachable
 from palomar.reconnection import Attempts, Outage, Reconnect
 
-AT_ONCE = Reconnect(first_delay_s=0)
+AT_ONCE = Reconnect(first_delay_s=0, delay_max_s=0)
 
 
 def error(status: str, details: str = "") -> PalomarError:
@@ -89,7 +89,7 @@ def test_a_stream_that_a_proxy_reset_is_broken() -> None:
 
 
 def test_enough_failures_in_a_row_are_enough() -> None:
-    attempts = Attempts(Reconnect(first_delay_s=0, attempts_max=2), attempts_max=9)
+    attempts = Attempts(Reconnect(first_delay_s=0, delay_max_s=0, attempts_max=2), attempts_max=9)
     assert [bool(attempts.failed(BROKEN, 0)) for _ in range(3)] == [True, True, False]
     default = Attempts(AT_ONCE, attempts_max=1)
     assert [bool(default.failed(BROKEN, 0)) for _ in range(2)] == [True, False]
@@ -97,7 +97,7 @@ def test_enough_failures_in_a_row_are_enough() -> None:
 
 
 def test_a_call_that_was_open_for_long_had_been_connected() -> None:
-    attempts = Attempts(Reconnect(first_delay_s=0, attempts_max=1))
+    attempts = Attempts(Reconnect(first_delay_s=0, delay_max_s=0, attempts_max=1))
     assert all(attempts.failed(BROKEN, lasted_s=60) for _ in range(9))
     assert attempts.failed(refused(), lasted_s=60) is None
 
@@ -111,3 +111,10 @@ def test_an_outage_says_in_one_line_what_happens() -> None:
         "still no connection: cannot reach h:1: nothing listens; reconnecting in 1.3 s (attempt 2)"
     )
     assert str(later) == still
+
+
+def test_short_calls_do_not_count_as_connected_however_short_the_delays() -> None:
+    attempts = Attempts(Reconnect(first_delay_s=0, delay_max_s=0, attempts_max=1))
+    assert attempts.failed(BROKEN, lasted_s=0.5)
+    assert attempts.failed(BROKEN, lasted_s=0.5) is None
+    assert attempts.failed(BROKEN, lasted_s=2)

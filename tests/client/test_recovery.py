@@ -8,7 +8,7 @@ from palomar_proto.observer.observer_pb2 import GetAgentEventsRequest
 
 SECOND_NS = 1_000_000_000
 NOW_NS = 1_700_000_000 * SECOND_NS
-AT_ONCE = Reconnect(first_delay_s=0)
+AT_ONCE = Reconnect(first_delay_s=0, delay_max_s=0)
 
 
 def broken() -> PalomarError:

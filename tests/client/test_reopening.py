@@ -14,7 +14,7 @@ from palomar_proto.observer.observer_pb2 import (
 from palomar_proto.palomar.v1.flow_batches_pb2 import BatchOptions, FlowBatch
 
 TARGET = parse_target("h:1")
-AT_ONCE = Reconnect(first_delay_s=0)
+AT_ONCE = Reconnect(first_delay_s=0, delay_max_s=0)
 
 
 def broken() -> PalomarError:
