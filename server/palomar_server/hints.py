@@ -76,16 +76,20 @@ class Search:
             if time.perf_counter() >= pause_s:
                 await asyncio.sleep(0)
                 pause_s = time.perf_counter() + STEP_S
-            ratio = max(_likeness(matcher, text) for text in _readings(value.casefold()))
+            readings = _readings(value.casefold(), len(self.text))
+            ratio = max(_likeness(matcher, text) for text in readings)
             if ratio >= SIMILAR_LEAST:
                 alike.append((-ratio, value))
         return [value for _, value in sorted(alike)[:SIMILAR_MAX]]
 
 
-def _readings(value: str) -> set[str]:
-    """The value, and its last part: people leave out the namespace of a pod."""
-    last = max(value.rfind(border) for border in _WORD_BORDERS)
-    return {value, value[last + 1 :]}
+def _readings(value: str, length: int) -> set[str]:
+    """The value, its last part, and the begin of both as long as the text.
+
+    People leave out the namespace of a pod, and what its Deployment put behind its name.
+    """
+    last = value[max(value.rfind(border) for border in _WORD_BORDERS) + 1 :]
+    return {value, last, value[:length], last[:length]}
 
 
 def _likeness(matcher: SequenceMatcher[str], text: str) -> float:

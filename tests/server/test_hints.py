@@ -42,6 +42,12 @@ def test_alike_is_what_differs_in_few_letters_with_or_without_its_first_part() -
     assert asyncio.run(Search("zzzz").similar(PODS)) == []
 
 
+def test_the_begin_of_a_name_may_be_alike() -> None:
+    pods = ["prod/frontend-00005d4f-27aac", "prod/ads-00005d4f-35335"]
+    for text in ("frontent", "prod/fronted"):
+        assert asyncio.run(Search(text).similar(pods)) == pods[:1]
+
+
 def test_not_many_are_alike() -> None:
     many = [f"shop/web-{number}" for number in range(100)]
     assert len(asyncio.run(Search("web-x").similar(many))) == SIMILAR_MAX
