@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 AnswerT = TypeVar("AnswerT")
 
-_ONLY_RELAY: Final = "only a relay knows the nodes: name one with --server, or ask for the peers"
+_ONLY_RELAY: Final = "only a relay knows the nodes: name one with --server"
 _ONLY_NODE: Final = "ask the node itself: relays and older servers do not serve these"
 _ONLY_PALOMARD: Final = "only palomard answers that; of this server read the flows with observe"
 
