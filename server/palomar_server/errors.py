@@ -6,6 +6,7 @@ RequestError            the request cannot be served
 ├── InvalidRequest      change the request: INVALID_ARGUMENT
 ├── OutOfRange          start anew, from what there is: OUT_OF_RANGE
 ├── NotFound            ask for something else: NOT_FOUND
+├── NotReady            change what it is asked of, then ask again: FAILED_PRECONDITION
 ├── Unsupported         this server cannot do that: UNIMPLEMENTED
 ├── Refused             ask for less, or as somebody else: PERMISSION_DENIED
 ├── TooLate             be quicker: DEADLINE_EXCEEDED
@@ -37,6 +38,11 @@ class OutOfRange(RequestError):  # noqa: N818 - likewise
 
 class NotFound(RequestError):  # noqa: N818 - likewise
     """The one thing that is asked for does not exist here; the text names it."""
+
+
+class NotReady(RequestError):  # noqa: N818 - likewise
+    """What the request is about, or this server, is not in the state for it; the text says in
+    which, and what to do."""
 
 
 class Unsupported(RequestError):  # noqa: N818 - likewise

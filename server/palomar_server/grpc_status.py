@@ -12,6 +12,7 @@ from palomar_server.errors import (
     HookFailed,
     InvalidRequest,
     NotFound,
+    NotReady,
     OutOfRange,
     Refused,
     RequestError,
@@ -35,6 +36,7 @@ class Status(IntEnum):
     NOT_FOUND = 5
     PERMISSION_DENIED = 7
     RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
     OUT_OF_RANGE = 11
     UNIMPLEMENTED = 12
     INTERNAL = 13
@@ -45,6 +47,7 @@ _STATUS: dict[type[RequestError], Status] = {
     InvalidRequest: Status.INVALID_ARGUMENT,
     OutOfRange: Status.OUT_OF_RANGE,
     NotFound: Status.NOT_FOUND,
+    NotReady: Status.FAILED_PRECONDITION,
     Unsupported: Status.UNIMPLEMENTED,
     Refused: Status.PERMISSION_DENIED,
     TooLate: Status.DEADLINE_EXCEEDED,

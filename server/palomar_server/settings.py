@@ -8,11 +8,12 @@ from pathlib import Path
 from socket import gethostname
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from palomar_bpf.reasons import DEFAULT_IGNORED
 from palomar_server.hooks import DEFAULT_BUDGET_S
 from palomar_server.monitor_socket import CLIENTS_MAX, QUEUE_BYTES_MAX, default_queue_events
+from palomar_server.recording_settings import RecordingSettings
 from palomar_server.ring import DEFAULT_MESSAGES_MAX_BYTES
 from palomar_server.setting_types import (
     AnyAddress,
@@ -53,20 +54,12 @@ class SettingsError(Exception):
         self.lines = lines
 
 
-class Settings(BaseModel):
+class Settings(RecordingSettings):
     """All settings of palomard.
 
     Made from values by name, it looks at nothing else; `load_settings` looks at flags, environment
     and file.
     """
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        use_attribute_docstrings=True,
-        validate_default=True,
-        allow_inf_nan=False,
-    )
 
     socket: SocketPath = Path("/run/palomar/palomar.sock")
     """Unix socket to serve the API on. Default: below /run, which is gone after a restart, in a

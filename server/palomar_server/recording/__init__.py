@@ -1,0 +1,1 @@
+"""Recording packets: from a request to the kernel's rules, and from captured packets to sinks."""
