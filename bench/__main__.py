@@ -12,10 +12,11 @@ from bench.daemon import cpu_shares, full, idle, live_latency
 from bench.figure import Figure, save, show
 from bench.ingest import ingest, ingest_corpus
 from bench.observe import ingest_with_followers, latency, queries
+from bench.recorder import sink
 from palomar_bpf.check import check_machine, missing
 
 RESULT = Path(__file__).parents[1] / "build" / "bench.json"
-ALWAYS = (ingest, ingest_corpus, full)
+ALWAYS = (ingest, ingest_corpus, full, sink)
 CORPUS = (ingest_with_followers, queries, latency, command_line)
 """What needs the mixed corpus."""
 LIVE = (idle, cpu_shares, live_latency)

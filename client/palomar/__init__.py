@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from palomar.health import Health
     from palomar.protojson import to_dict, to_json
     from palomar.reconnection import Outage, Reconnect
+    from palomar.recording_stream import AsyncRecordingStream, RecordingStream
     from palomar.requests import Batching
     from palomar.server_version import ServerVersion
     from palomar.streams import AsyncBatchStream, AsyncEventStream, BatchStream, EventStream
@@ -47,6 +48,7 @@ _HOMES = {
     "AsyncClient": "palomar.async_client",
     "AsyncEventStream": "palomar.streams",
     "AsyncFlowStream": "palomar.flow_streams",
+    "AsyncRecordingStream": "palomar.recording_stream",
     "BasicAuth": "palomar.auth",
     "BatchStream": "palomar.streams",
     "Batching": "palomar.requests",
@@ -64,6 +66,7 @@ _HOMES = {
     "PalomarError": "palomar.errors",
     "Position": "palomar.flow_place",
     "Reconnect": "palomar.reconnection",
+    "RecordingStream": "palomar.recording_stream",
     "ServerError": "palomar.errors",
     "ServerUnavailable": "palomar.errors",
     "ServerVersion": "palomar.server_version",
@@ -80,6 +83,7 @@ __all__ = [
     "AsyncClient",
     "AsyncEventStream",
     "AsyncFlowStream",
+    "AsyncRecordingStream",
     "BasicAuth",
     "BatchStream",
     "Batching",
@@ -97,6 +101,7 @@ __all__ = [
     "PalomarError",
     "Position",
     "Reconnect",
+    "RecordingStream",
     "ServerError",
     "ServerUnavailable",
     "ServerVersion",

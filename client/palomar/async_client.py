@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self, TypeVar, Unpack, cast
 import grpc.aio
 
 from palomar import operations
+from palomar.async_recording_calls import AsyncRecordingCalls
 from palomar.channel import open_aio_channel
 from palomar.errors import PalomarError, from_status
 from palomar.event_recovery import EventResponseT
@@ -71,7 +72,7 @@ if TYPE_CHECKING:
 AnswerT = TypeVar("AnswerT")
 
 
-class AsyncClient:
+class AsyncClient(AsyncRecordingCalls):
     """A connection to one server; make and use it in one event loop. See `Client`.
 
     Raises:
@@ -247,7 +248,8 @@ class AsyncClient:
         try:
             with translated(self._target, instead=operation.instead):
                 try:
-                    call = method(operation.request, timeout=self._timeout_s, metadata=metadata)
+                    timeout_s = None if operation.patient else self._timeout_s
+                    call = method(operation.request, timeout=timeout_s, metadata=metadata)
                     answer = readable(await call, self._target)
                 except grpc.RpcError as error:
                     note_failure(error, self._versions)

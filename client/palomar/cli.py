@@ -33,6 +33,8 @@ _COMMANDS = {
     "list": "palomar.commands.list:list_",
     "monitor": "palomar.commands.monitor:monitor",
     "observe": "palomar.commands.observe:observe",
+    "record": "palomar.commands.record:record",
+    "recordings": "palomar.commands.recordings:recordings",
     "reflect": "palomar.commands.reflect:reflect",
     "status": "palomar.commands.status:status",
     "summary": "palomar.commands.summary:summary",

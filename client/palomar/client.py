@@ -10,7 +10,7 @@ Calls are described in `operations`, their streams read by `streams`, errors tra
 
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Self, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Self, Unpack, cast
 
 import grpc
 
@@ -22,8 +22,9 @@ from palomar.filters import Filter
 from palomar.flow_calls import FlowCalls
 from palomar.flow_streams import FlowStream, OnGap, OnLost, OnNodeStatus, OnReconnect, SyncFlowCalls
 from palomar.noted_calls import MetadataCall, NotedCall, note_failure
-from palomar.operations import Operation
+from palomar.operations import AnswerT, Operation
 from palomar.reconnection import RECONNECT, Reconnect
+from palomar.recording_calls import RecordingCalls
 from palomar.reopening import batch_reopening, event_reopening
 from palomar.requests import Batching, EventKeywords, EventRequestT, ObserveKeywords
 from palomar.server_version import ServerVersion, ServerVersions
@@ -52,10 +53,8 @@ if TYPE_CHECKING:
     from palomar_proto.palomar.v1.summary_pb2 import Grouping, SummarizeResponse
     from palomar_proto.peer.peer_pb2 import ChangeNotification
 
-AnswerT = TypeVar("AnswerT")
 
-
-class Client:
+class Client(RecordingCalls):
     """A connection to one server: palomard, a Hubble server, or a relay.
 
     Making one does not connect yet; the first call does. Thread-safe. Use it in a `with` block, or
@@ -355,8 +354,9 @@ class Client:
         try:
             with rpc.translated(self._target, instead=operation.instead):
                 try:
+                    timeout_s = None if operation.patient else self._timeout_s
                     answer, call = method.with_call(
-                        operation.request, timeout=self._timeout_s, metadata=metadata
+                        operation.request, timeout=timeout_s, metadata=metadata
                     )
                 except grpc.RpcError as error:
                     note_failure(error, self._versions)

@@ -37,19 +37,31 @@ from palomar_proto.observer.observer_pb2 import (
 from palomar_proto.palomar.v1.flow_batches_pb2 import FlowBatch
 
 if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
     from palomar.queries import ExplainKeywords, HintsKeywords, SummaryKeywords
+    from palomar.recording_requests import RecordKeywords
     from palomar_proto.flow.flow_pb2 import Flow
     from palomar_proto.palomar.v1.explanation_pb2 import ExplainResponse
     from palomar_proto.palomar.v1.flow_field_pb2 import FlowField
     from palomar_proto.palomar.v1.hints_pb2 import FilterHintsResponse
+    from palomar_proto.palomar.v1.recordings_pb2 import (
+        DeleteResponse,
+        DownloadResponse,
+        ListResponse,
+        Recording,
+        StreamResponse,
+    )
     from palomar_proto.palomar.v1.summary_pb2 import Grouping, SummarizeResponse
     from palomar_proto.peer.peer_pb2 import ChangeNotification
 
 AnswerT = TypeVar("AnswerT")
+MessageT = TypeVar("MessageT", bound="Message")
 
 _ONLY_RELAY: Final = "only a relay knows the nodes: name one with --server"
 _ONLY_NODE: Final = "ask the node itself: relays and older servers do not serve these"
 _ONLY_PALOMARD: Final = "only palomard answers that; of this server read the flows with observe"
+_NO_RECORDER: Final = "only palomard records packets: name one that runs on the node with --server"
 
 
 def _raise(error: PalomarError) -> object:
@@ -66,6 +78,7 @@ class Operation(Generic[AnswerT]):
         read: Reads an answer.
         instead: What to do where a server lacks the method; stands in the error.
         settle: Turns an error into an answer, or raises it.
+        patient: Whether the answer may take as long as there is work for it.
     """
 
     method: str
@@ -73,6 +86,7 @@ class Operation(Generic[AnswerT]):
     read: Callable[[bytes], AnswerT]
     instead: str = ""
     settle: Callable[[PalomarError], AnswerT] = _raise  # type: ignore[assignment]  # never returns
+    patient: bool = False
 
 
 def flows(request: GetFlowsRequest) -> Operation[GetFlowsResponse]:
@@ -244,4 +258,85 @@ def explain(
         request=explain_request(about, now_ns, **keywords).SerializeToString(),
         read=ExplainResponse.FromString,
         instead=_ONLY_PALOMARD,
+    )
+
+
+def start_recording(
+    filters: Iterable[Filter | FlowFilter],
+    exclude: Iterable[Filter | FlowFilter],
+    **keywords: "Unpack[RecordKeywords]",
+) -> "Operation[Recording]":
+    """Begin a recording."""
+    from palomar.recording_requests import start_request  # noqa: PLC0415 - see above
+    from palomar_proto.palomar.v1.recordings_pb2 import Recording  # noqa: PLC0415 - likewise
+
+    return _of_recordings("Start", start_request(filters, exclude, **keywords), Recording)
+
+
+def recordings(statuses: Iterable[str], limit: int) -> "Operation[ListResponse]":
+    """The recordings of a node."""
+    from palomar.recording_requests import list_request  # noqa: PLC0415 - see above
+    from palomar_proto.palomar.v1.recordings_pb2 import ListResponse  # noqa: PLC0415 - likewise
+
+    return _of_recordings("List", list_request(statuses, limit), ListResponse)
+
+
+def recording(recording_id: str) -> "Operation[Recording]":
+    """One recording."""
+    from palomar_proto.palomar.v1.recordings_pb2 import GetRequest, Recording  # noqa: PLC0415 - see above
+
+    return _of_recordings("Get", GetRequest(id=recording_id), Recording)
+
+
+def watch_recording(recording_id: str) -> "Operation[Recording]":
+    """A recording, as it goes on."""
+    from palomar_proto.palomar.v1.recordings_pb2 import Recording, WatchRequest  # noqa: PLC0415 - see above
+
+    return _of_recordings("Watch", WatchRequest(id=recording_id), Recording)
+
+
+def stop_recording(recording_id: str) -> "Operation[Recording]":
+    """End a recording; answered when everything is written."""
+    from palomar_proto.palomar.v1.recordings_pb2 import Recording, StopRequest  # noqa: PLC0415 - see above
+
+    return _of_recordings("Stop", StopRequest(id=recording_id), Recording, patient=True)
+
+
+def delete_recording(recording_id: str) -> "Operation[DeleteResponse]":
+    """Remove a recording."""
+    from palomar_proto.palomar.v1.recordings_pb2 import DeleteRequest, DeleteResponse  # noqa: PLC0415 - see above
+
+    return _of_recordings("Delete", DeleteRequest(id=recording_id), DeleteResponse)
+
+
+def download_recording(recording_id: str, offset: int) -> "Operation[DownloadResponse]":
+    """The file of a recording."""
+    from palomar_proto.palomar.v1.recordings_pb2 import DownloadRequest, DownloadResponse  # noqa: PLC0415 - see above
+
+    request = DownloadRequest(id=recording_id, offset=offset)
+    return _of_recordings("Download", request, DownloadResponse)
+
+
+def record_stream(
+    filters: Iterable[Filter | FlowFilter],
+    exclude: Iterable[Filter | FlowFilter],
+    **keywords: "Unpack[RecordKeywords]",
+) -> "Operation[StreamResponse]":
+    """Packets as they come."""
+    from palomar.recording_requests import start_request  # noqa: PLC0415 - see above
+    from palomar_proto.palomar.v1.recordings_pb2 import StreamRequest, StreamResponse  # noqa: PLC0415 - likewise
+
+    request = StreamRequest(start=start_request(filters, exclude, **keywords))
+    return _of_recordings("Stream", request, StreamResponse)
+
+
+def _of_recordings(
+    method: str, request: "Message", answer: type[MessageT], *, patient: bool = False
+) -> Operation[MessageT]:
+    return Operation(
+        method=f"/palomar.v1.Recordings/{method}",
+        request=request.SerializeToString(),
+        read=answer.FromString,
+        instead=_NO_RECORDER,
+        patient=patient,
     )

@@ -20,6 +20,8 @@ import grpc
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 
+from palomar.fake_recordings import SERVICE as _RECORDINGS
+from palomar.fake_recordings import FakeRecordings
 from palomar.health import HEALTH_METHOD, Health
 from palomar.scripted_batches import ScriptedBatches
 from palomar_proto.observer.observer_pb2 import (
@@ -99,6 +101,7 @@ class FakeObserver:
         hints: Answer of FilterHints.
         summary: Answer of Summarize.
         explanation: Answer of Explain.
+        recordings: The recorder; without one there is none.
         health: Answer of the health check; `None` leaves the check unimplemented.
         headers: Metadata in front of every answer but the health check's, such as
             `hubble-server-version`.
@@ -132,6 +135,7 @@ class FakeObserver:
         hints: _Script[FilterHintsResponse, FilterHintsRequest] = None,
         summary: _Script[SummarizeResponse, SummarizeRequest] = None,
         explanation: _Script[ExplainResponse, ExplainRequest] = None,
+        recordings: FakeRecordings | None = None,
         health: Health | None = Health.SERVING,
         headers: Mapping[str, str] | None = None,
         loopback: bool = False,
@@ -162,6 +166,8 @@ class FakeObserver:
         self._add(_QUERIES, "FilterHints", FilterHintsRequest, hints)
         self._add(_QUERIES, "Summarize", SummarizeRequest, summary)
         self._add(_QUERIES, "Explain", ExplainRequest, explanation)
+        if recordings is not None:
+            self._methods[_RECORDINGS] = dict(recordings.methods(self._admit))
 
     def __enter__(self) -> Self:
         server = grpc.server(
@@ -296,6 +302,11 @@ class FakeObserver:
         self._fail_if_told(method, context)
         if self._hold:
             left.wait()
+
+    def _admit(self, method: str, request: Message, context: grpc.ServicerContext) -> None:
+        self.other_requests.append(request)
+        self._greet(context)
+        self._fail_if_told(method, context)
 
     def _greet(self, context: grpc.ServicerContext) -> None:
         self.metadata.append(dict(context.invocation_metadata()))

@@ -1,1 +1,1 @@
-"""Recording packets: the place for pcap encoding, sinks and stop conditions."""
+"""Packets into capture files: encoding, sinks, stop conditions, counts, files and their limits."""

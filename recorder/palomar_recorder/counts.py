@@ -38,6 +38,4 @@ class Counts:
     @property
     def lost_packets(self) -> int:
         """Packets lost at any stage."""
-        return (
-            self.lost_perf_ring.packets + self.lost_sink_queue.packets + self.lost_disk.packets
-        )
+        return self.lost_perf_ring.packets + self.lost_sink_queue.packets + self.lost_disk.packets

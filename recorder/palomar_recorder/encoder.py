@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Buffer, Sequence
+    from collections.abc import Sequence
 
     from palomar_recorder.counts import Counts
     from palomar_recorder.packets import Packets
+
+Buffer: TypeAlias = bytes | memoryview
+"""Of bytes, so that its length is how many."""
 
 
 class Encoder(Protocol):

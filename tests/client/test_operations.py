@@ -10,6 +10,7 @@ import pytest
 
 import palomar
 from palomar import operations
+from palomar.fake_recordings import FakeRecordings
 from palomar.testing import FakeObserver, make_response
 from palomar_proto.flow.flow_pb2 import Flow
 from palomar_proto.observer.observer_pb2 import (
@@ -246,3 +247,33 @@ def test_token_in_a_file_is_read_anew_for_each_call(tmp_path: Path) -> None:
         with pytest.raises(palomar.InvalidRequest, match="cannot read the bearer token file"):
             client.health()
     assert [one["authorization"] for one in server.metadata] == ["Bearer one", "Bearer two"]
+
+
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        ("start_recording", "Start"),
+        ("recordings", "List"),
+        ("recording", "Get"),
+        ("watch_recording", "Watch"),
+        ("stop_recording", "Stop"),
+        ("delete_recording", "Delete"),
+        ("record_stream", "Stream"),
+    ],
+)
+def test_recordings_are_asked_of_their_service(call: Caller, name: str, method: str) -> None:
+    error = (grpc.StatusCode.FAILED_PRECONDITION, "it cannot")
+    arguments = () if name in {"start_recording", "recordings", "record_stream"} else ("web-0",)
+    recordings = FakeRecordings()
+    with (
+        FakeObserver(recordings=recordings, errors={method: error}) as server,
+        pytest.raises(palomar.InvalidRequest, match="it cannot"),
+    ):
+        call(server, name, *arguments)
+    [request] = server.other_requests
+    assert type(request).__name__ == f"{method}Request"
+
+
+def test_only_what_ends_with_its_work_may_take_as_long_as_it_likes() -> None:
+    assert operations.stop_recording("web-0").patient
+    assert not operations.recording("web-0").patient

@@ -3,7 +3,12 @@ import pytest
 from palomar.errors import InvalidRequest, PalomarError, ServerUnavailable
 from palomar.reconnection import Outage, Reconnect
 from palomar.recovery import Recovery
-from palomar.reopening import CallReopening, batch_reopening, event_reopening
+from palomar.reopening import (
+    CallReopening,
+    PlaceReopening,
+    batch_reopening,
+    event_reopening,
+)
 from palomar.target import parse_target
 from palomar.testing import make_response
 from palomar_proto.observer.observer_pb2 import (
@@ -64,4 +69,42 @@ def test_errors_that_will_not_go_away_are_left_to_the_reader() -> None:
 def test_without_attempts_there_is_no_delay(reconnect: Reconnect | None) -> None:
     asked: list[GetFlowsRequest] = []
     reopening = batch_reopening(asked.append, GetFlowsRequest(follow=True), TARGET, reconnect)
+    assert reopening.delay_s(broken()) is None
+
+
+def test_who_knows_the_place_goes_on_as_long_as_it_moves() -> None:
+    places, opened = [0], []
+    reopening = PlaceReopening(
+        lambda: opened.append(places[-1]), TARGET, AT_ONCE, lambda: places[-1]
+    )
+    for place in range(1, 20):
+        places.append(place)
+        reopening.open()
+        reopening.answered()
+        assert reopening.take("anything")
+        assert reopening.delay_s(broken()) is not None
+    delays = [reopening.delay_s(broken()) for _ in range(6)]
+    assert delays[-1] is None
+    assert None not in delays[:3]
+    assert opened == list(range(1, 20))
+
+
+def test_who_follows_goes_on_while_the_server_answers() -> None:
+    told: list[Outage] = []
+    reopening = PlaceReopening(lambda: None, TARGET, AT_ONCE, on_reconnect=told.append)
+    for _ in range(10):
+        reopening.open()
+        assert reopening.delay_s(broken()) == 0
+    assert [outage.attempt for outage in told] == list(range(1, 11))
+    reopening.answered()
+    assert reopening.delay_s(broken()) == 0
+    refused = InvalidRequest("no")
+    refused.status = "NOT_FOUND"
+    assert reopening.delay_s(refused) is None
+
+
+def test_nobody_goes_on_who_does_not_want_to() -> None:
+    reopening = PlaceReopening(lambda: None, TARGET, None)
+    reopening.open()
+    reopening.answered()
     assert reopening.delay_s(broken()) is None

@@ -6,6 +6,7 @@ import pytest
 from palomar.auth import BearerToken
 from palomar.client import Client
 from palomar.errors import ServerError, Unsupported
+from palomar.fake_recordings import FakeRecordings
 from palomar.testing import FakeObserver, make_response
 from palomar_proto.observer.observer_pb2 import GetAgentEventsResponse, GetDebugEventsResponse
 from palomar_proto.palomar.v1.hints_pb2 import FilterHintsRequest, FilterHintsResponse
@@ -45,6 +46,17 @@ def test_methods_without_a_script_are_unimplemented() -> None:
                 ask()
         with pytest.raises(Unsupported):
             list(client.watch_peers())
+
+
+def test_recorder_is_there_where_it_is_wanted() -> None:
+    with (
+        FakeObserver() as server,
+        Client(server.target) as client,
+        pytest.raises(Unsupported),
+    ):
+        client.recordings()
+    with FakeObserver(recordings=FakeRecordings()) as server, Client(server.target) as client:
+        assert not client.recordings().recordings
 
 
 def test_script_may_be_a_function_of_the_request() -> None:

@@ -8,6 +8,7 @@ from tests.conformance import (
     filter_cases,
     getflows_cases,
     monitor_socket_cases,
+    recorder_cases,
 )
 from tests.conformance.corpus import Suite
 
@@ -16,5 +17,6 @@ SUITES = (
     Suite("filters/cases.jsonl", filter_cases.prepare),
     Suite("monitor_socket.jsonl", monitor_socket_cases.prepare),
     Suite("getflows.jsonl", getflows_cases.prepare),
+    Suite("recorder.jsonl", recorder_cases.prepare),
     Suite("cli/cases.jsonl", cli_cases.prepare),
 )

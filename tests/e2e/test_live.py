@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import signal
 import socket
-import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,17 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from palomar_bpf import bpf_call
-
 from .conftest import Flow, Palomard, eventually
+from .tc_programs import programs, tc_filters
 
 if TYPE_CHECKING:
     from palomar_bpf.testbed import Pod, Testbed
 
 pytestmark = pytest.mark.live
-
-LIBC = ctypes.CDLL(None, use_errno=True)
-BPF_PROG_QUERY, TCX_INGRESS, TCX_EGRESS = 16, 46, 47
 
 OPEN_PORT, CLOSED_PORT, DROPPED_PORT = 80, 81, 8080
 Start = Callable[..., Palomard]
@@ -228,33 +222,6 @@ def test_agent_tells_that_it_started_and_which_pods_come_and_go(
 
 def links() -> str:
     return subprocess.run(["ip", "link"], capture_output=True, text=True, check=True).stdout
-
-
-def tc_filters(interface: str) -> str:
-    """The clsact filters on an interface, as tc lists them."""
-    return "".join(
-        subprocess.run(
-            ["tc", "filter", "show", "dev", interface, where],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for where in ("ingress", "egress")
-    )
-
-
-def programs(interface: str) -> int:
-    """How many of palomar's programs are on an interface, by tcx and by clsact."""
-    attributes = struct.Struct("=IIIIQI36x")
-    query = ctypes.create_string_buffer(attributes.size)
-    linked = 0
-    for attach_type in (TCX_INGRESS, TCX_EGRESS):
-        index = socket.if_nametoindex(interface)
-        attributes.pack_into(query, 0, index, attach_type, 0, 0, 0, 0)
-        done = LIBC.syscall(ctypes.c_long(bpf_call._number), BPF_PROG_QUERY, query, len(query))
-        assert done == 0, os.strerror(ctypes.get_errno())
-        linked += attributes.unpack(query)[5]
-    return linked + tc_filters(interface).count("palomar_")
 
 
 @pytest.mark.parametrize("method", ["tcx", "clsact"])

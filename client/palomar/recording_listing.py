@@ -1,0 +1,109 @@
+"""One run of a command of `palomar recordings`: what there is, in words or as JSON.
+
+Called by `commands.recordings`.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from palomar.output import standard_error, standard_output
+from palomar.printers.escape import visible
+from palomar.protojson import to_json
+from palomar.quantities import bytes_text
+from palomar.recording_status import StatusLine
+from palomar.recording_text import (
+    loss_lines,
+    lost_text,
+    recording_details,
+    recordings_table,
+    written_text,
+)
+
+if TYPE_CHECKING:
+    from palomar.commands.invocation import Invocation
+    from palomar_proto.palomar.v1.recordings_pb2 import Recording
+
+
+def show_recordings(
+    invocation: "Invocation", statuses: Sequence[str], limit: int, *, as_json: bool
+) -> None:
+    """Print the recordings of the node.
+
+    Args:
+        invocation: Makes the client.
+        statuses: Only these; none for all.
+        limit: How many at most; 0 leaves it to the server.
+        as_json: Whether to print the answer as JSON.
+
+    Raises:
+        PalomarError: See `palomar.errors`; so for all functions here.
+    """
+    with invocation.client() as client:
+        answer = client.recordings(*statuses, limit=limit)
+    if as_json:
+        _print(f"{to_json(answer)}\n")
+        return
+    _print(recordings_table(answer.recordings))
+    if not answer.recordings:
+        _tell("there are no recordings; palomar record makes one")
+    if answer.truncated:
+        _tell(f"there are more than these {len(answer.recordings):,}; raise --limit")
+
+
+def show_recording(invocation: "Invocation", recording_id: str, *, as_json: bool) -> None:
+    """Print all there is to say of one recording."""
+    with invocation.client() as client:
+        recording = client.recording(recording_id)
+    _print(f"{to_json(recording)}\n" if as_json else recording_details(recording))
+
+
+def stop_recordings(
+    invocation: "Invocation", recording_ids: Sequence[str], *, as_json: bool
+) -> None:
+    """End recordings, and print what they have."""
+    with invocation.client() as client:
+        for recording_id in recording_ids:
+            recording = client.stop_recording(recording_id)
+            for line in loss_lines(recording.counts):
+                _tell(line)
+            _print(f"{to_json(recording) if as_json else _stopped_text(recording)}\n")
+
+
+def delete_recordings(invocation: "Invocation", recording_ids: Sequence[str]) -> None:
+    """Remove recordings and their files."""
+    with invocation.client() as client:
+        for recording_id in recording_ids:
+            client.delete_recording(recording_id)
+            _print(f"{visible(recording_id)} deleted\n")
+
+
+def fetch_recording(
+    invocation: "Invocation", recording_id: str, path: str, *, overwrite: bool
+) -> None:
+    """Download the file of a recording, and print where it is."""
+    with invocation.client() as client:
+        with StatusLine(sys.stderr) as status:
+            written = client.download_recording(
+                recording_id, path or ".", overwrite=overwrite, on_progress=status.downloaded
+            )
+        size = bytes_text(written.stat().st_size)
+    _print(f"{visible(str(written))} ({size})\n")
+
+
+def _stopped_text(recording: "Recording") -> str:
+    recording_id = visible(recording.id)
+    text = f"{recording_id}: {written_text(recording.counts)}; {lost_text(recording.counts)}"
+    if not recording.file_name:
+        return text
+    return f"{text}; fetch them: palomar recordings download {recording_id}"
+
+
+def _print(text: str) -> None:
+    output = standard_output()
+    output.write(text)
+    output.flush()
+
+
+def _tell(text: str) -> None:
+    standard_error().write(f"palomar: {text}\n")

@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from palomar.cli import cli
+from palomar.client import Client
+from palomar.fake_recordings import FakeRecordings
+from palomar.testing import FakeObserver
+from tests.client.recording_cases import FILE, counts
+
+
+def recordings(server: FakeObserver, *arguments: str) -> Result:
+    return CliRunner().invoke(cli, ["recordings", *arguments, "--server", server.target])
+
+
+@pytest.fixture
+def fake() -> FakeRecordings:
+    return FakeRecordings(file=FILE, counts=[counts(3)])
+
+
+def started(server: FakeObserver) -> str:
+    with Client(server.target) as client:
+        return client.start_recording(name="web").id
+
+
+def test_a_recording_is_listed_shown_stopped_fetched_and_deleted(
+    fake: FakeRecordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with FakeObserver(recordings=fake) as server:
+        name = started(server)
+        assert recordings(server, "list").stdout.splitlines()[1].split()[:2] == [name, "running"]
+        assert "every packet" in recordings(server, "show", name).stdout
+        assert recordings(server, "stop", name).stdout.startswith(f"{name}: 3 packets")
+        fetched = recordings(server, "download", name)
+        assert fetched.stdout == f"{name}_node-1.pcapng (300 KiB)\n"
+        assert recordings(server, "download", name, "-w", "x").stdout == "x (300 KiB)\n"
+        assert recordings(server, "delete", name).stdout == f"{name} deleted\n"
+        assert name not in recordings(server, "list").stdout
+    assert (tmp_path / "x").read_bytes() == FILE
+
+
+def test_json_is_the_answer_itself(fake: FakeRecordings) -> None:
+    with FakeObserver(recordings=fake) as server:
+        name = started(server)
+        assert recordings(server, "list", "-o", "json").stdout.startswith('{"recordings":[{"id"')
+        assert recordings(server, "show", name, "-o", "json").stdout.startswith('{"id":"web-')
+        assert "STOPPED" in recordings(server, "stop", name, "-o", "json").stdout
+
+
+def test_only_some_are_listed(fake: FakeRecordings) -> None:
+    with FakeObserver(recordings=fake) as server:
+        name = started(server)
+        assert name not in recordings(server, "list", "--status", "complete,failed").stdout
+        assert name in recordings(server, "ls", "--status", "Running").stdout
+
+
+def test_wrong_arguments_are_usage_errors(fake: FakeRecordings, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.write_text("mine")
+    with FakeObserver(recordings=fake) as server:
+        for arguments in (
+            ("list", "--status", "done"),
+            ("show",),
+            ("stop",),
+            ("delete",),
+            ("download", "../x"),
+            ("download", "web-00000000", "-w", str(there)),
+        ):
+            assert recordings(server, *arguments).exit_code == 2
+    assert there.read_text() == "mine"
+
+
+def test_what_the_server_refuses_ends_with_1(fake: FakeRecordings) -> None:
+    with FakeObserver(recordings=fake) as server:
+        name = started(server)
+        for arguments, told in (
+            (("show", "web-1"), "no recording web-1"),
+            (("delete", name), "stop it first"),
+            (("download", name), "stop it first"),
+        ):
+            done = recordings(server, *arguments)
+            assert done.exit_code == 1
+            assert told in done.stderr
+
+
+def test_other_servers_are_one_clear_line() -> None:
+    with FakeObserver() as server:
+        done = recordings(server, "list")
+    assert done.exit_code == 1
+    assert "only palomard records packets" in done.stderr
