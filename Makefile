@@ -29,7 +29,7 @@ run: $(INSTALLED) ## start palomard on this machine and print flows until Ctrl-C
 	@$(BIN)/python deploy/run.py
 
 test: $(INSTALLED) ## all tests; PALOMAR_REQUIRE_LIVE=1 makes live tests fail where they would skip
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup $(ARGS)
 
 check: $(INSTALLED) ## ruff, mypy, import-linter, freshness of the stubs
 	$(BIN)/ruff check

@@ -12,6 +12,7 @@ from bench.daemon import cpu_shares, full, idle, live_latency
 from bench.figure import Figure, save, show
 from bench.ingest import ingest, ingest_corpus
 from bench.observe import ingest_with_followers, latency, queries
+from bench.record_live import record_latency, record_live
 from bench.recorder import sink
 from palomar_bpf.check import check_machine, missing
 
@@ -19,7 +20,7 @@ RESULT = Path(__file__).parents[1] / "build" / "bench.json"
 ALWAYS = (ingest, ingest_corpus, full, sink)
 CORPUS = (ingest_with_followers, queries, latency, command_line)
 """What needs the mixed corpus."""
-LIVE = (idle, cpu_shares, live_latency)
+LIVE = (idle, cpu_shares, live_latency, record_live, record_latency)
 
 
 def main() -> None:

@@ -2,7 +2,8 @@
 
 Makes the network namespaces `web` and `client`, joined by veth pairs through this host; opens a
 connection that works, one to a closed port and one that nftables drops; shows what `palomar
-observe` prints; removes everything it made. Needs root. Run it with `make demo`.
+observe` prints and what `palomar record` has of the drops; removes everything it made. Needs root.
+Run it with `make demo`.
 
 `--record-sample` also writes the recording that newcomers without eBPF get to see, and the flows
 that were seen while it was made, against which the tests hold its replay.
@@ -10,7 +11,9 @@ that were seen while it was made, against which the tests hold its replay.
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +21,7 @@ import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from palomar_bpf.batch import PayloadBatch
 from palomar_bpf.check import check_machine, missing
@@ -33,8 +36,11 @@ SAMPLE = ROOT / "server" / "palomar_server" / "samples" / "demo.events"
 SAMPLE_FLOWS = ROOT / "tests" / "e2e" / "demo_flows.jsonl"
 BIN = Path(sys.executable).parent
 
+SOCKET = "palomar.sock"
+DROPS = "--pod web --verdict drop"
 OPEN_PORT, CLOSED_PORT, DROPPED_PORT = "80", "81", "8080"
 START_TIMEOUT_S = 20
+STOP_TIMEOUT_S = 20
 SAMPLE_BYTES_MAX = 1 << 20
 SETTLE_S = 0.5
 """For the last packets of a connection that was just closed."""
@@ -84,12 +90,34 @@ def make_traffic(testbed: Testbed) -> list[tuple[str, str]]:
     return done
 
 
-def show(*arguments: str, socket: Path) -> str:
-    """Run palomar, print the command and what it says, and return that."""
-    command = ["palomar", *arguments]
-    print(f"\n$ {shlex.join(command)}", flush=True)
+@contextmanager
+def recorded(command: str, folder: Path) -> Iterator[None]:
+    """Run a `palomar record` until the context ends; then print the command and what it said."""
+    recording = subprocess.Popen(
+        shlex.split(command),
+        cwd=folder,
+        env=environment(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        # Its first line says that packets are taken from now on, or why they are not.
+        said = cast("IO[str]", recording.stdout).readline()
+        yield
+    finally:
+        recording.send_signal(signal.SIGINT)
+        rest, _ = recording.communicate(timeout=STOP_TIMEOUT_S)
+    print(f"\n$ {command}\n{said}{rest}", end="", flush=True)
+
+
+def show(command: str, folder: Path) -> str:
+    """Run a command, print it and what it says, and return that."""
+    print(f"\n$ {command}", flush=True)
     done = subprocess.run(
-        [str(BIN / "palomar"), *arguments, "--server", f"unix:{socket}"],
+        shlex.split(command),
+        cwd=folder,
+        env=environment(folder),
         check=True,
         capture_output=True,
         text=True,
@@ -98,23 +126,38 @@ def show(*arguments: str, socket: Path) -> str:
     return done.stdout
 
 
+def environment(folder: Path) -> dict[str, str]:
+    """What lets `palomar` be found, and lets it find the palomard of the demo."""
+    path = f"{BIN}:{os.environ.get('PATH', os.defpath)}"
+    return {**os.environ, "PATH": path, "PALOMAR_SERVER": f"unix:{folder / SOCKET}"}
+
+
 def demo(*, record_sample: bool) -> None:
     """Do all of it."""
-    with tempfile.TemporaryDirectory(prefix="palomar-demo-") as folder:
-        socket, recording = Path(folder) / "palomar.sock", Path(folder) / "demo.events"
+    with tempfile.TemporaryDirectory(prefix="palomar-demo-") as name:
+        folder = Path(name)
+        events = folder / "demo.events"
         with Testbed(("web", "client")) as testbed:
-            watch = ("--interface", testbed.interface_glob, "--drops", "watched")
-            record = ("--record-events", str(recording)) if record_sample else ()
-            with palomard(*watch, *record, "--node-name", "demo", socket=socket):
-                for what, result in make_traffic(testbed):
-                    print(f"{what}: {result}")
-                show("observe", socket=socket)
-                show("observe", "--pod", "web", "--verdict", "drop", socket=socket)
+            arguments = [
+                *("--interface", testbed.interface_glob, "--drops", "watched"),
+                *("--node-name", "demo", "--recordings-directory", str(folder / "recordings")),
+                *("--database-url", f"sqlite+aiosqlite:///{folder / 'palomar.db'}"),
+            ]
+            if record_sample:
+                arguments += ("--record-events", str(events))
+            with palomard(*arguments, socket=folder / SOCKET):
+                with recorded(f"palomar record {DROPS} -w drops.pcapng", folder):
+                    for what, result in make_traffic(testbed):
+                        print(f"{what}: {result}")
+                    show("palomar observe", folder)
+                    show(f"palomar observe {DROPS}", folder)
+                if shutil.which("tshark"):
+                    show("tshark -r drops.pcapng -T fields -e frame.comment", folder)
                 if record_sample:
-                    flows = show("observe", "--all", "-o", "jsonpb", socket=socket)
+                    flows = show("palomar observe --all -o jsonpb", folder)
         if record_sample:
             SAMPLE.parent.mkdir(exist_ok=True)
-            copy_without_host(recording, SAMPLE)
+            copy_without_host(events, SAMPLE)
             SAMPLE_FLOWS.write_text(flows)
             print(f"\n{SAMPLE.relative_to(ROOT)}: {SAMPLE.stat().st_size:,} bytes")
 

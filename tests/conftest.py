@@ -10,6 +10,16 @@ import pytest
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests run in several processes, those that load programs share one.
+
+    They would take each other's time with the kernel, and what they measure.
+    """
+    for item in items:
+        if item.get_closest_marker("live") is not None:
+            item.add_marker(pytest.mark.xdist_group("live"))
+
+
 @pytest.fixture
 def shared() -> Path:
     """The folder of design and conformance material beside the checkout; skips without it."""

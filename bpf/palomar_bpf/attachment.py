@@ -10,26 +10,33 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from palomar_bpf.bpf_call import link_create_tcx, raw_tracepoint_open
-from palomar_bpf.clsact import ClsactFilters, remove_leftovers
+from palomar_bpf.clsact import RECORD_NAMES, TRACE_NAMES, ClsactFilters, remove_leftovers
 from palomar_bpf.errors import BpfError, CaptureError
 
 if TYPE_CHECKING:
+    from palomar_bpf.clsact import FilterNames
     from palomar_bpf.links import Link
 
 __all__ = [
+    "DROP_TRACEPOINT",
     "AttachMethod",
     "Attachment",
     "Hooks",
     "RawTracepoint",
+    "RecordPrograms",
     "TcPrograms",
     "attach",
+    "attach_recording",
     "remove_leftovers",
 ]
 
 AttachMethod = Literal["auto", "tcx", "clsact"]
+
+DROP_TRACEPOINT = "kfree_skb"
+"""The raw tracepoint that tells of every packet the kernel frees without delivering it."""
 
 
 class TcPrograms(Protocol):
@@ -55,16 +62,52 @@ class Hooks(Protocol):
         """
 
 
+class RecordPrograms(TcPrograms, Protocol):
+    """Those that record packets, beside those that only tell of them."""
+
+    @property
+    def record_ingress_fd(self) -> int:
+        """The program for packets that come in; must return TC_ACT_UNSPEC."""
+
+    @property
+    def record_egress_fd(self) -> int:
+        """The program for packets that leave; must return TC_ACT_UNSPEC."""
+
+
+class _Pair(NamedTuple):
+    """Programs for the two hooks of an interface."""
+
+    ingress_fd: int
+    egress_fd: int
+
+
+def _put_at_ingress(prog_fd: int, ifindex: int, behind_fd: int) -> int:
+    if behind_fd:
+        try:
+            return link_create_tcx(
+                prog_fd, ifindex, egress=False, before=False, relative_fd=behind_fd
+            )
+        except BpfError as error:
+            if error.errno != errno.ENOENT:
+                raise
+    return link_create_tcx(prog_fd, ifindex, egress=False, before=True)
+
+
 class _TcxLinks:
     """The programs on tcx: first of all at ingress, where others may drop, and last at egress.
 
     The links last as long as their descriptors, so nothing survives the process, however it ends.
+
+    Args:
+        pair: The programs.
+        ifindex: The interface.
+        behind_fd: A program behind which the one at ingress goes if it is there; 0 for none.
     """
 
-    def __init__(self, programs: TcPrograms, ifindex: int) -> None:
-        ingress = link_create_tcx(programs.trace_ingress_fd, ifindex, egress=False, before=True)
+    def __init__(self, pair: _Pair, ifindex: int, behind_fd: int = 0) -> None:
+        ingress = _put_at_ingress(pair.ingress_fd, ifindex, behind_fd)
         try:
-            egress = link_create_tcx(programs.trace_egress_fd, ifindex, egress=True, before=False)
+            egress = link_create_tcx(pair.egress_fd, ifindex, egress=True, before=False)
         except BpfError:
             os.close(ingress)
             raise
@@ -106,18 +149,35 @@ def attach(programs: TcPrograms, link: Link, *, method: AttachMethod = "auto") -
     Raises:
         CaptureError: it did not work; nothing is left on the interface.
     """
+    pair = _Pair(programs.trace_ingress_fd, programs.trace_egress_fd)
+    return _attach(pair, link, method, TRACE_NAMES)
+
+
+def attach_recording(
+    programs: RecordPrograms, link: Link, *, method: AttachMethod = "auto"
+) -> Attachment:
+    """Put the programs that record on an interface, behind those that tell of packets.
+
+    So a connection is known already when its packet is recorded; but not by clsact at egress, where
+    the last place is taken. Arguments and errors are those of `attach`.
+    """
+    pair = _Pair(programs.record_ingress_fd, programs.record_egress_fd)
+    return _attach(pair, link, method, RECORD_NAMES, programs.trace_ingress_fd)
+
+
+def _attach(
+    pair: _Pair, link: Link, method: AttachMethod, names: FilterNames, behind_fd: int = 0
+) -> Attachment:
     if method != "clsact":
         try:
-            return Attachment(link, "tcx", _TcxLinks(programs, link.ifindex))
+            return Attachment(link, "tcx", _TcxLinks(pair, link.ifindex, behind_fd))
         except BpfError as error:
             # EINVAL: the kernel does not know this type of attachment.
             if method == "tcx" or error.errno != errno.EINVAL:
                 raise CaptureError(f"attaching to {link.name}: {error.strerror}") from error
     try:
         filters = ClsactFilters(
-            link.ifindex,
-            ingress_fd=programs.trace_ingress_fd,
-            egress_fd=programs.trace_egress_fd,
+            link.ifindex, ingress_fd=pair.ingress_fd, egress_fd=pair.egress_fd, names=names
         )
     except OSError as error:
         raise CaptureError(f"attaching to {link.name}: {error.strerror}") from error

@@ -121,21 +121,25 @@ def percpu_lookup(fd: int, key: bytes, value_size: int, cpus: int) -> list[bytes
     return [raw[cpu * stride : cpu * stride + value_size] for cpu in range(cpus)]
 
 
-def link_create_tcx(prog_fd: int, ifindex: int, *, egress: bool, before: bool) -> int:
+def link_create_tcx(
+    prog_fd: int, ifindex: int, *, egress: bool, before: bool, relative_fd: int = 0
+) -> int:
     """Attach a tc program to an interface with a tcx link (kernel 6.6 and later).
 
-    The program runs first of all programs on that hook if `before`, else last, and leaves the
-    interface when the returned descriptor is closed, also by SIGKILL.
+    The program runs first of all programs on that hook if `before`, else last; or right before or
+    behind the program `relative_fd`, if one is given. It leaves the interface when the returned
+    descriptor is closed, also by SIGKILL.
 
     Raises:
-        BpfError: the kernel refused; EINVAL means a kernel without tcx, ENODEV no such interface.
+        BpfError: the kernel refused; EINVAL means a kernel without tcx, ENODEV no such interface,
+            ENOENT that `relative_fd` is not on it.
     """
     attributes = _TCX_LINK.pack(
         prog_fd,
         ifindex,
         _TCX_EGRESS if egress else _TCX_INGRESS,
         _F_BEFORE if before else _F_AFTER,
-        0,
+        relative_fd,
         0,
         0,
     )

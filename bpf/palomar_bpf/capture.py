@@ -23,16 +23,22 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
-from palomar_bpf.attachment import RawTracepoint, attach, remove_leftovers
+from palomar_bpf.attachment import (
+    DROP_TRACEPOINT,
+    RawTracepoint,
+    attach,
+    remove_leftovers,
+)
 from palomar_bpf.batch import PayloadBatch
 from palomar_bpf.boot_clock import boot_offset_ns
 from palomar_bpf.btf import KernelBtf
-from palomar_bpf.counters import LossCounters, LossSchedule, kernel_counts
+from palomar_bpf.counters import CaptureStatistics, LossCounters, LossSchedule, kernel_counts
 from palomar_bpf.errors import CaptureError
 from palomar_bpf.hash_map import HashMap
 from palomar_bpf.interfaces import ObservedInterfaces
 from palomar_bpf.links import LinkWatcher, choose, default_route_devices
 from palomar_bpf.loader import load_programs
+from palomar_bpf.packet_capture import PacketCapture, make_packet_capture
 from palomar_bpf.reader import PerfReader
 from palomar_bpf.reasons import reason_names, reason_numbers
 from palomar_bpf.settings import CaptureSettings
@@ -41,7 +47,6 @@ from palomar_bpf.symbols import KernelSymbols
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from palomar_bpf.counters import EventCounts
     from palomar_bpf.links import Link, LinkChanges
 
 __all__ = ["CaptureSettings", "CaptureStatistics", "LiveCapture"]
@@ -51,27 +56,10 @@ logger = logging.getLogger(__name__)
 LOSS_CHECK_INTERVAL_S = 1.0
 """How often losses are looked for while there is traffic, and how long after it once more."""
 
-_TRACEPOINT = "kfree_skb"
 _NAMESPACE_REF = struct.Struct("=HBx")
 """endpoint_id, watched: must match struct namespace_ref in programs/event.h."""
 _ENDPOINT_ID_MAX = 0xFFFF
 _IGNORED = b"\1"
-
-
-@dataclass(frozen=True, slots=True)
-class CaptureStatistics:
-    """What live capture did since it was opened."""
-
-    events: Mapping[str, EventCounts]
-    """"trace" and "drop": what became of the events."""
-    interfaces: Mapping[str, str]
-    """Name of each observed interface -> "tcx" or "clsact"."""
-    failures: Mapping[str, str]
-    """Name of each interface that could not be attached to -> why."""
-    link_overruns: int
-    """How often changes of links came faster than they could be followed."""
-    link_failures: int
-    """How often links could not be followed for a reason that was not foreseen, and was logged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +70,7 @@ class _Opened:
     counters: LossCounters
     schedule: LossSchedule
     observed: ObservedInterfaces
+    packets: PacketCapture
     watcher: LinkWatcher
     namespaces: HashMap
     drops: RawTracepoint | None
@@ -219,8 +208,11 @@ class LiveCapture:
         with self._following:
             if opened.drops is not None:
                 opened.drops.attach()
-            if opened.observed.resume() and self._on_links is not None:
-                self._on_links(MappingProxyType(opened.observed.observed))
+            fewer = opened.observed.resume()
+            observed = MappingProxyType(opened.observed.observed)
+            opened.packets.follow(observed)
+            if fewer and self._on_links is not None:
+                self._on_links(observed)
 
     def close(self) -> None:
         """Detach and unload everything; idempotent. No thread may be in `read()` any more."""
@@ -279,6 +271,15 @@ class LiveCapture:
         """The links that have the programs on them unless paused, by index; a snapshot."""
         return self._get().observed.observed
 
+    @property
+    def packets(self) -> PacketCapture:
+        """The packets that recordings ask for; goes on while this is paused, and ends with it.
+
+        Raises:
+            CaptureError: capture is not open.
+        """
+        return self._get().packets
+
     def symbol(self, address: int) -> str:
         """Name of the kernel function at an address; '' where unknown or drops are off."""
         symbols = self._get().symbols
@@ -330,11 +331,13 @@ class LiveCapture:
             lambda link: attach(programs, link, method=settings.attach_method),
         )
         resources.callback(observed.close)
-        watcher = self._watch_links(observed, resources)
+        packets = make_packet_capture(programs, settings)
+        resources.callback(packets.close)
+        watcher = self._watch_links(observed, packets, resources)
         symbols = drops = None
         if settings.drops != "off":
             symbols = KernelSymbols()
-            drops = RawTracepoint(_TRACEPOINT, programs.drop_fd)
+            drops = RawTracepoint(DROP_TRACEPOINT, programs.drop_fd)
             drops.attach()
             resources.callback(drops.detach)
         return _Opened(
@@ -342,6 +345,7 @@ class LiveCapture:
             counters=LossCounters(kernel_counts(programs.maps["counters"])),
             schedule=LossSchedule(LOSS_CHECK_INTERVAL_S),
             observed=observed,
+            packets=packets,
             watcher=watcher,
             namespaces=HashMap(programs.maps["namespaces"]),
             drops=drops,
@@ -349,24 +353,31 @@ class LiveCapture:
         )
 
     def _watch_links(
-        self, observed: ObservedInterfaces, resources: contextlib.ExitStack
+        self,
+        observed: ObservedInterfaces,
+        packets: PacketCapture,
+        resources: contextlib.ExitStack,
     ) -> LinkWatcher:
         """Attach to the links that are wanted now, and keep it so."""
         try:
             remove_leftovers([ifindex for ifindex, _ in socket.if_nameindex()])
         except OSError as error:
             logger.warning("filters of an earlier run may be left on interfaces: %s", error)
-        watcher = LinkWatcher(lambda changes: self._follow(watcher, observed, changes))
+        watcher = LinkWatcher(lambda changes: self._follow(watcher, observed, packets, changes))
         resources.callback(watcher.close)
         try:
             watcher.start()
         except OSError as error:
             raise CaptureError(f"links cannot be listed by netlink: {error.strerror}") from error
-        self._follow(watcher, observed, None)
+        self._follow(watcher, observed, packets, None)
         return watcher
 
     def _follow(
-        self, watcher: LinkWatcher, observed: ObservedInterfaces, changes: LinkChanges | None
+        self,
+        watcher: LinkWatcher,
+        observed: ObservedInterfaces,
+        packets: PacketCapture,
+        changes: LinkChanges | None,
     ) -> None:
         """Bring the attachments in step with the links as they are now."""
         with self._following:
@@ -379,5 +390,6 @@ class LiveCapture:
                 wanted = {index for index in wanted if links[index].up}
             gone = () if changes is None else [link.ifindex for link in changes.removed]
             changed = observed.follow(links, wanted, gone)
+            packets.follow(observed.observed, gone)
             if self._on_links is not None and (changed or changes is None):
                 self._on_links(MappingProxyType(observed.observed))

@@ -22,9 +22,17 @@ logger = logging.getLogger(__name__)
 
 INGRESS_NAME = "palomar_ingress"
 EGRESS_NAME = "palomar_egress"
+RECORD_INGRESS_NAME = "palomar_record_ingress"
+RECORD_EGRESS_NAME = "palomar_record_egress"
 
-_PARENTS = {INGRESS_NAME: 0xFFFF_FFF2, EGRESS_NAME: 0xFFFF_FFF3}
+_INGRESS, _EGRESS = 0xFFFF_FFF2, 0xFFFF_FFF3
 """Hooks of clsact: TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS), … TC_H_MIN_EGRESS."""
+_PARENTS = {
+    INGRESS_NAME: _INGRESS,
+    EGRESS_NAME: _EGRESS,
+    RECORD_INGRESS_NAME: _INGRESS,
+    RECORD_EGRESS_NAME: _EGRESS,
+}
 _PRIORITY_MAX = 0xFFFF
 _HANDLE, _HANDLE_OWN_QDISC = 1, 2
 """Handles of our filters: the second says, also to a later daemon, that the qdisc is ours too."""
@@ -37,14 +45,25 @@ class Filter(NamedTuple):
 
     ifindex: int
     name: str
-    """What whoever made it called it; palomar's are INGRESS_NAME and EGRESS_NAME."""
+    """What whoever made it called it; palomar's are …INGRESS_NAME and …EGRESS_NAME."""
     parent: int
     priority: int
     handle: int
 
 
+class FilterNames(NamedTuple):
+    """What a pair of our filters is called."""
+
+    ingress: str
+    egress: str
+
+
+TRACE_NAMES = FilterNames(INGRESS_NAME, EGRESS_NAME)
+RECORD_NAMES = FilterNames(RECORD_INGRESS_NAME, RECORD_EGRESS_NAME)
+
+
 class ClsactFilters:
-    """Our two filters on one interface.
+    """Two of our filters on one interface.
 
     The ingress program gets the first free priority, so that others' filters hide no packets from
     it, the egress program the last, so that it sees what really leaves.
@@ -52,19 +71,23 @@ class ClsactFilters:
     Args:
         ifindex: The interface.
         ingress_fd, egress_fd: tc programs that return TC_ACT_UNSPEC.
+        names: The filters'.
 
     Raises:
-        OSError: the kernel refused; nothing of ours is left on the interface then.
+        OSError: the kernel refused; nothing of these is left on the interface then.
     """
 
-    def __init__(self, ifindex: int, *, ingress_fd: int, egress_fd: int) -> None:
+    def __init__(
+        self, ifindex: int, *, ingress_fd: int, egress_fd: int, names: FilterNames = TRACE_NAMES
+    ) -> None:
         self._ifindex = ifindex
         self._filters: list[Filter] = []
         with IPRoute() as netlink:
-            self._own_qdisc = _add_qdisc(netlink, ifindex)
+            # Whichever of our filters is the last to go takes a qdisc of ours along.
+            self._own_qdisc = _add_qdisc(netlink, ifindex) or _is_own_qdisc(netlink, ifindex)
             handle = _HANDLE_OWN_QDISC if self._own_qdisc else _HANDLE
             try:
-                for name, fd in ((INGRESS_NAME, ingress_fd), (EGRESS_NAME, egress_fd)):
+                for name, fd in zip(names, (ingress_fd, egress_fd), strict=True):
                     self._filters.append(_add_filter(netlink, ifindex, name, fd, handle))
             except Exception:
                 self._remove(netlink)
@@ -137,9 +160,18 @@ def _add_qdisc(netlink: Any, ifindex: int) -> bool:
     return True
 
 
+def _is_own_qdisc(netlink: Any, ifindex: int) -> bool:
+    """Whether a filter of ours says that we made the qdisc."""
+    return any(
+        place.name in _PARENTS and place.handle == _HANDLE_OWN_QDISC
+        for parent in (_INGRESS, _EGRESS)
+        for place in _filters(netlink, ifindex, parent)
+    )
+
+
 def _remove_unused_qdisc(netlink: Any, ifindex: int) -> None:
     """Delete the clsact qdisc unless somebody has a filter on it."""
-    hooks = _PARENTS.values()
+    hooks = (_INGRESS, _EGRESS)
     if not any(True for parent in hooks for _ in _filters(netlink, ifindex, parent)):
         _ignoring_absence(netlink, "del", "clsact", ifindex)
 
@@ -149,7 +181,7 @@ def _add_filter(netlink: Any, ifindex: int, name: str, prog_fd: int, handle: int
     parent = _PARENTS[name]
     taken = {place.priority for place in _filters(netlink, ifindex, parent)}
     priorities = range(1, _PRIORITY_MAX + 1)
-    for priority in priorities if name == INGRESS_NAME else reversed(priorities):
+    for priority in priorities if parent == _INGRESS else reversed(priorities):
         if priority in taken:
             continue
         try:

@@ -15,7 +15,7 @@ from palomar_bpf.batch import Loss, LossKind
 from palomar_bpf.bpf_call import percpu_lookup, possible_cpus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 EVENT_KINDS = ("trace", "drop")
 """Keys of the map: must match KIND_TRACE and KIND_DROP of ratelimit.h."""
@@ -40,6 +40,22 @@ class EventCounts:
         return EventCounts(
             self.emitted + other.emitted, self.lost + other.lost, self.withheld + other.withheld
         )
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureStatistics:
+    """What live capture did since it was opened."""
+
+    events: Mapping[str, EventCounts]
+    """"trace" and "drop": what became of the events."""
+    interfaces: Mapping[str, str]
+    """Name of each observed interface -> "tcx" or "clsact"."""
+    failures: Mapping[str, str]
+    """Name of each interface that could not be attached to -> why."""
+    link_overruns: int
+    """How often changes of links came faster than they could be followed."""
+    link_failures: int
+    """How often links could not be followed for a reason that was not foreseen, and was logged."""
 
 
 class LossCounters:

@@ -43,16 +43,20 @@ LOAD_TIMEOUT_S = 60
 _SOURCES = (
     *("event.h", "memory.h", "ratelimit.h", "packet.h", "connection.h"),
     *("trace.c", "drop.c"),
+    *("rules.h", "record.c"),
 )
 """In order of use. bcc rewrites map operations in one text only: they are joined, not included."""
-_TC_PROGRAMS = ("trace_ingress", "trace_egress")
-_TRACEPOINT_PROGRAMS = ("drop",)
-_MAPS = ("events", "interfaces", "namespaces", "ignored_reasons", "connections", "counters")
+_TC_PROGRAMS = ("trace_ingress", "trace_egress", "record_ingress", "record_egress")
+_TRACEPOINT_PROGRAMS = ("drop", "record_drop")
+_MAPS = (
+    *("events", "interfaces", "namespaces", "ignored_reasons", "connections", "counters"),
+    *("recorded", "record_plans", "rule_numbers", "rule_networks", "record_losses"),
+)
 _NAMES = (*_TC_PROGRAMS, *_TRACEPOINT_PROGRAMS, *_MAPS)
 """What the child hands over, in this order."""
 
 _MESSAGE_BYTES_MAX = 1 << 17
-"""Bound of one message of the exchange; the request is the source text, about 40 kB."""
+"""Bound of one message of the exchange; the request is the source text, about 60 kB."""
 _LOG_BYTES_MAX = 1 << 16
 """How much of the end of the log is kept; the verifier's verdict is at its end."""
 _NO_VERDICT = re.compile(r"processed \d+ insns|verification time|stack depth|\d+ errors? generated")
@@ -69,9 +73,13 @@ class Programs:
     trace_ingress_fd: int
     trace_egress_fd: int
     drop_fd: int
+    record_ingress_fd: int
+    record_egress_fd: int
+    record_drop_fd: int
     maps: Mapping[str, int]
     """Map name -> descriptor: events, interfaces, namespaces, ignored_reasons, connections,
-    counters (structs in programs/event.h, connection.h and ratelimit.h)."""
+    counters (structs in programs/event.h, connection.h and ratelimit.h); recorded, record_plans,
+    rule_numbers, rule_networks, record_losses (rules.h)."""
     _closed: bool = False
 
     def __enter__(self) -> Self:
@@ -85,7 +93,8 @@ class Programs:
         if self._closed:
             return
         self._closed = True
-        for fd in (self.trace_ingress_fd, self.trace_egress_fd, self.drop_fd, *self.maps.values()):
+        programs = (getattr(self, f"{name}_fd") for name in (*_TC_PROGRAMS, *_TRACEPOINT_PROGRAMS))
+        for fd in (*programs, *self.maps.values()):
             os.close(fd)
 
 
@@ -108,6 +117,9 @@ def load_programs(options: ProgramOptions, btf: KernelBtf) -> Programs:
         trace_ingress_fd=by_name["trace_ingress"],
         trace_egress_fd=by_name["trace_egress"],
         drop_fd=by_name["drop"],
+        record_ingress_fd=by_name["record_ingress"],
+        record_egress_fd=by_name["record_egress"],
+        record_drop_fd=by_name["record_drop"],
         maps={name: by_name[name] for name in _MAPS},
     )
 

@@ -39,6 +39,8 @@ _OFFSETS = {
     "NET_INUM": ("net", "ns.inum"),
     "SOCK_NET": ("sock", "__sk_common.skc_net.net"),
 }
+_VLAN_OFFSETS = {"SK_BUFF_VLAN_ALL": ("sk_buff", "vlan_all")}
+"""Kernels before 6.2 tell by a bit of its own whether there is a tag, which cannot be had."""
 _CGROUP_OFFSETS = {
     "SOCK_STATE": ("sock", "__sk_common.skc_state"),
     "SOCK_CGROUP_DATA": ("sock", "sk_cgrp_data"),
@@ -82,6 +84,8 @@ def macros(options: ProgramOptions, btf: KernelBtf) -> dict[str, str | int]:
         values |= _offsets(_OFFSETS, btf)
     except LookupError as error:
         raise LoadError(f"{error}: this kernel is not supported") from error
+    with contextlib.suppress(LookupError):
+        values |= _offsets(_VLAN_OFFSETS, btf)
     with contextlib.suppress(LookupError):
         values |= _offsets(_CGROUP_OFFSETS, btf)
     if _knows_own_system_call(btf):

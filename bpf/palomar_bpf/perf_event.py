@@ -13,6 +13,7 @@ import mmap
 import os
 import platform
 import struct
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -46,7 +47,10 @@ _IOC_SET_OUTPUT = 0x2405
 _ANY_PROCESS = -1
 _NO_GROUP = -1
 
+_MEMBARRIER_GLOBAL = 1 << 0
 _MEMBARRIER_GLOBAL_EXPEDITED = 1 << 1
+_PROGRAM_S = 0.05
+"""Longer than a program runs, and by far."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -140,6 +144,22 @@ def fence() -> None:
         ctypes.c_uint(0),
         ctypes.c_int(0),
     )
+
+
+def await_programs() -> None:
+    """Wait until every BPF program that runs at the time of the call has ended.
+
+    The global membarrier waits for a grace period of RCU, under whose protection programs run; some
+    20 ms. Kernels with CPUs that are free of ticks refuse it, and there a pause has to do.
+    """
+    result: int = _libc.syscall(
+        ctypes.c_long(_numbers().membarrier),
+        ctypes.c_int(_MEMBARRIER_GLOBAL),
+        ctypes.c_uint(0),
+        ctypes.c_int(0),
+    )
+    if result < 0:
+        time.sleep(_PROGRAM_S)
 
 
 def _open(cpu: int, wakeup_events: int) -> int:

@@ -48,10 +48,13 @@ class CaptureSettings:
     all on it is local, and would be seen twice."""
     snaplen_bytes: int = 128
     """Bytes of each packet that an event carries. Default 128: room for the headers up to TCP, IP
-    options and tags included. Recordings of whole packets need up to 60,000."""
+    options and tags included. `palomar record` has whole packets whatever stands here."""
     pages_per_cpu: int = 64
     """Size of each CPU's perf ring in pages of memory, a power of two. Default 64: 256 KiB, a
     millisecond of the fastest flood or a second of 1,000 events/s."""
+    record_pages_per_cpu: int = 2_048
+    """The same of the ring for packets that are recorded, which there is only while some are.
+    Default 2,048: 8 MiB, 128 packets of the largest size."""
     coalesce_max_s: float = 0.015
     """Seconds that events of a busy node may wait for company. Default 0.015: unnoticed by humans,
     and a batch's fixed costs are shared by all events of 15 ms. 0: never wait."""
@@ -96,15 +99,16 @@ class CaptureSettings:
     """Events that may exceed `drop_rate_per_cpu` at once. Default 40,000: two seconds' worth."""
 
     def __post_init__(self) -> None:
-        pages = self.pages_per_cpu
-        if not 1 <= pages <= _PAGES_MAX or pages & (pages - 1):
-            raise ValueError(f"pages_per_cpu is {pages}, must be a power of two to {_PAGES_MAX}")
+        for name in ("pages_per_cpu", "record_pages_per_cpu"):
+            pages = getattr(self, name)
+            if not 1 <= pages <= _PAGES_MAX or pages & (pages - 1):
+                raise ValueError(f"{name} is {pages}, must be a power of two to {_PAGES_MAX}")
         # A ring that is read once it is half full must hold an event in its other half.
-        snaplen_max_bytes = pages * mmap.PAGESIZE // 2 - _EVENT_OVERHEAD_BYTES
+        snaplen_max_bytes = self.pages_per_cpu * mmap.PAGESIZE // 2 - _EVENT_OVERHEAD_BYTES
         if self.snaplen_bytes > snaplen_max_bytes:
             raise ValueError(
                 f"snaplen_bytes is {self.snaplen_bytes}, must be at most {snaplen_max_bytes} with "
-                f"pages_per_cpu {pages}: raise pages_per_cpu"
+                f"pages_per_cpu {self.pages_per_cpu}: raise pages_per_cpu"
             )
         for name, longest_s in (
             ("coalesce_max_s", _COALESCE_MAX_S),

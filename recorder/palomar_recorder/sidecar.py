@@ -6,11 +6,15 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
+from palomar_recorder.file_target import open_regular
 from palomar_recorder.name import PARTIAL_SUFFIX, SIDECAR_SUFFIX
 from palomar_recorder.storage import checked_file_name
 
 if TYPE_CHECKING:
     from palomar_recorder.storage import Storage
+
+_SIDECAR_BYTES_MAX = 1 << 22
+"""Far more than any has."""
 
 
 def write_sidecar(storage: Storage, file_name: str, text: str) -> str:
@@ -50,3 +54,21 @@ def write_sidecar(storage: Storage, file_name: str, text: str) -> str:
             raise
         os.fsync(directory_fd)
     return name
+
+
+def read_sidecar(storage: Storage, file_name: str) -> str:
+    """What stands beside a file.
+
+    Args:
+        storage: with the file.
+        file_name: of the file with the packets.
+
+    Raises:
+        StorageError: there is nothing that can be read.
+    """
+    name = checked_file_name(file_name) + SIDECAR_SUFFIX
+    with storage.in_use(f"reading {name}") as directory_fd:
+        fd = open_regular(name, os.O_RDONLY, directory_fd)
+        with os.fdopen(fd, "rb") as file:
+            content = file.read(_SIDECAR_BYTES_MAX)
+    return content.decode(errors="replace")

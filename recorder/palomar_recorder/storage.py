@@ -18,6 +18,8 @@ from palomar_recorder.name import (
     InvalidNameError,
     check_file_name,
 )
+from palomar_recorder.pcap import PcapEncoder
+from palomar_recorder.pcapng import PcapngEncoder
 from palomar_recorder.space import Space
 from palomar_recorder.whole_length import whole_length
 
@@ -41,7 +43,7 @@ class AdoptedFile(NamedTuple):
     """A file whose writer died."""
 
     file_bytes: int
-    """0 if not even its header was whole: then it holds nothing."""
+    """Of one that held nothing whole, a header's: tools read that as a file without packets."""
     sha256: str
     """Lower-case hexadecimal."""
 
@@ -101,14 +103,16 @@ class Storage:
             self._space.settle(1, 0)
             if _exists(file_name, directory_fd):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-            fd = os.open(
-                file_name + PARTIAL_SUFFIX,
-                os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC,
-                0o600,
-                dir_fd=directory_fd,
-            )
-            # Tells that somebody writes here, for as long as that one lives.
-            fcntl.flock(fd, fcntl.LOCK_EX)
+            # Against whoever looks for orphans, here or in another palomard, between the steps.
+            with _alone(directory_fd):
+                fd = os.open(
+                    file_name + PARTIAL_SUFFIX,
+                    os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC,
+                    0o600,
+                    dir_fd=directory_fd,
+                )
+                # Tells that somebody writes here, for as long as that one lives.
+                fcntl.flock(fd, fcntl.LOCK_EX)
             undo.pop_all()
         return FileTarget(
             file_name,
@@ -137,7 +141,9 @@ class Storage:
             return None
 
     def delete(self, file_name: str) -> None:
-        """Remove a finished file and its sidecar; none is no error.
+        """Remove a finished file and its sidecar, or one whose writer is no more.
+
+        None is no error.
 
         Raises:
             StorageError: it cannot be removed.
@@ -146,7 +152,10 @@ class Storage:
         if not self.directory.exists():
             return
         with self.in_use(f"removing {file_name}") as directory_fd:
-            for name in (file_name, file_name + SIDECAR_SUFFIX):
+            names = [file_name, file_name + SIDECAR_SUFFIX]
+            if _is_left(file_name + PARTIAL_SUFFIX, directory_fd):
+                names.append(file_name + PARTIAL_SUFFIX)
+            for name in names:
                 with contextlib.suppress(FileNotFoundError):
                     size = os.stat(name, dir_fd=directory_fd, follow_symlinks=False).st_size
                     os.unlink(name, dir_fd=directory_fd)
@@ -161,7 +170,10 @@ class Storage:
         """
         if not self.directory.exists():
             return []
-        with self.in_use("looking for unfinished recordings") as directory_fd:
+        with (
+            self.in_use("looking for unfinished recordings") as directory_fd,
+            _alone(directory_fd),
+        ):
             return sorted(
                 name
                 for name in os.listdir(directory_fd)  # noqa: PTH208 - a descriptor
@@ -185,6 +197,8 @@ class Storage:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 size = whole_length(file)
                 os.ftruncate(fd, size)
+                if size == 0:
+                    size = _write_header(fd, file_name)
                 os.fsync(fd)
                 checksum = hashlib.sha256()
                 file.seek(0)
@@ -273,6 +287,30 @@ def _told(purpose: str) -> Iterator[None]:
         raise StorageError(f"{purpose}: somebody is still writing to it") from error
     except OSError as error:
         raise StorageError(f"{purpose}: {error.strerror or error}") from error
+
+
+def _write_header(fd: int, file_name: str) -> int:
+    """Make an empty file one without packets, if there is room; its size."""
+    header = (
+        PcapngEncoder(snaplen_bytes=0, comment="", node_name="").begin()
+        if file_name.endswith(".pcapng")
+        else PcapEncoder(snaplen_bytes=0).begin()
+    )
+    try:
+        return os.pwrite(fd, b"".join(header), 0)
+    except OSError:
+        os.ftruncate(fd, 0)
+        return 0
+
+
+@contextlib.contextmanager
+def _alone(directory_fd: int) -> Iterator[None]:
+    """Hold the directory's lock, which nobody holds for long."""
+    fcntl.flock(directory_fd, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(directory_fd, fcntl.LOCK_UN)
 
 
 def _exists(file_name: str, directory_fd: int) -> bool:

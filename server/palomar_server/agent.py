@@ -10,6 +10,7 @@ and listeners do it by being there.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from typing import TYPE_CHECKING, Protocol
@@ -24,7 +25,7 @@ from palomar_server.source import END, Attentive, Pausable
 from palomar_server.surroundings import ContextError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from palomar_server.event_file import EventFileWriter
     from palomar_server.pipeline import Pipeline
@@ -76,6 +77,7 @@ class Agent:
         self._pipeline = pipeline
         self._ring = ring
         self._event_file: EventFileWriter | None = None
+        self._context_changed: tuple[Callable[[], None], ...] = ()
         self._on_end = on_end
         self._notices = AgentNotices()
         self._told_stopped = False
@@ -177,6 +179,23 @@ class Agent:
             else:
                 self._take_context(item)
 
+    @contextlib.contextmanager
+    def apart(self) -> Iterator[None]:
+        """Keep all sources' items waiting for as long as it is entered: for some milliseconds.
+
+        Whoever decodes payloads of its own, or goes through the surroundings, does it in here.
+        """
+        with self._feeding:
+            yield
+
+    def on_context(self, changed: Callable[[], None]) -> None:
+        """Have something called whenever context was taken in. From any thread.
+
+        It is called on the agent's threads, which are not to wait, and must not enter `apart`.
+        """
+        with self._feeding:
+            self._context_changed = (*self._context_changed, changed)
+
     def _wake(self) -> None:
         for source in self._sources.values():
             source.wake()
@@ -237,6 +256,8 @@ class Agent:
         # A payload may lie about its time, and what would last until then would go at once.
         oldest_ns = min(self._ring.oldest_time_ns, time.time_ns())
         self._surroundings.apply(context, oldest_ns)
+        for changed in self._context_changed:
+            changed()
         if self._event_file is not None:
             self._record(self._event_file.write_context(context))
         # Not recorded: a replay makes them of the same context.

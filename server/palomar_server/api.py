@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from palomar_proto.palomar.v1 import flow_batches_pb2, queries_pb2
+from palomar_recorder.storage import Storage
+from palomar_server.catalogue.catalogue import Catalogue
 from palomar_server.explain.explainer import Explainer
 from palomar_server.filters.compiled import FilterLimits
 from palomar_server.flow_batches import BatchLimits, FlowBatches
@@ -15,6 +17,9 @@ from palomar_server.observer import Observer
 from palomar_server.observer_service import observer_service
 from palomar_server.queries import Queries
 from palomar_server.query_limits import QueryLimits
+from palomar_server.recording.recorder import Recorder
+from palomar_server.recording.recorder_service import RecorderService
+from palomar_server.recording.recordings_service import RecordingsService
 from palomar_server.seen_namespaces import SeenNamespaces
 from palomar_server.streams import Streams
 
@@ -93,11 +98,44 @@ class Api:
             filter_limits=self._filter_limits,
         )
 
-    def server(self, observer: Observer, waker: Waker) -> GrpcServer:
-        """All services behind their sockets, not started yet."""
+    def recorder(self) -> Recorder:
+        """What records packets, once its sessions are connected to what gives some."""
         settings = self._settings
+        return Recorder(
+            settings,
+            Storage(
+                settings.recordings_directory,
+                max_bytes=settings.recordings_max_bytes,
+                free_min_bytes=settings.recordings_free_min_bytes,
+                file_max_bytes=settings.recording_max_bytes,
+            ),
+            Catalogue(settings.database_url),
+            hooks=self._hooks,
+            surroundings=self._surroundings,
+            encoder=self._encoder,
+            filter_limits=self._filter_limits,
+            node_name=self._node_name,
+        )
+
+    def server(
+        self, observer: Observer, waker: Waker, recorder: Recorder | None = None
+    ) -> GrpcServer:
+        """All services behind their sockets, not started yet.
+
+        Args:
+            observer: the streams of flows and events.
+            waker: tells of new events.
+            recorder: the recordings; without it there are no services of them.
+        """
+        settings = self._settings
+        services = [observer_service(observer), self._batches(observer, waker), self._queries()]
+        if recorder is not None:
+            services += [
+                RecordingsService(recorder, observer.streams).service(),
+                RecorderService(recorder, observer.streams).service(),
+            ]
         return GrpcServer(
-            (observer_service(observer), self._batches(observer, waker), self._queries()),
+            services,
             socket=settings.socket,
             socket_mode=settings.socket_mode,
             listen=settings.listen,

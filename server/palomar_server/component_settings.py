@@ -29,6 +29,7 @@ def _capture_settings(settings: Settings) -> CaptureSettings:
         interfaces=settings.interface,
         snaplen_bytes=settings.snaplen_bytes,
         pages_per_cpu=settings.pages_per_cpu,
+        record_pages_per_cpu=settings.record_pages_per_cpu,
         coalesce_max_s=settings.coalesce_max_s,
         coalesce_unwatched_max_s=settings.coalesce_unwatched_max_s,
         aggregation=settings.aggregation,

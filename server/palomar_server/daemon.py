@@ -28,6 +28,7 @@ from palomar_server.metrics import Metrics
 from palomar_server.metrics_server import MetricsServer
 from palomar_server.monitor_socket import MonitorServer
 from palomar_server.pipeline import Pipeline
+from palomar_server.recording.dispatcher import Dispatcher
 from palomar_server.replay import ReplaySource
 from palomar_server.ring import Ring
 from palomar_server.settings import SettingsError
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from palomar_server.grpc_server import GrpcServer
     from palomar_server.observer import Observer
+    from palomar_server.recording.recorder import Recorder
     from palomar_server.settings import Settings
     from palomar_server.source import Source
 
@@ -177,11 +179,12 @@ class Daemon:
             on_end=lambda error: self._sources_ended(error, loop, stopping),
         )
         observer = self._api.observer(waker, agent)
+        recorder = self._api.recorder()
         async with contextlib.AsyncExitStack() as resources:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, _stop, stopping)
                 resources.callback(loop.remove_signal_handler, number)
-            server = self._api.server(observer, waker)
+            server = self._api.server(observer, waker, recorder)
             # The socket's lock first: a second daemon must not touch the kernel.
             server.take_lock()
             resources.push_async_callback(server.stop, self._settings.shutdown_grace_s)
@@ -190,9 +193,11 @@ class Daemon:
             monitor = self._monitor(agent)
             resources.callback(self._log_end, pipeline, event_file, monitor)
             self._add_metrics(pipeline, observer, server, monitor, event_file)
+            self._metrics.add_recordings(recorder.sessions)
             self._hooks.server_init.run(self._hook_server())
             self._start_agent(agent, event_file)
             resources.push_async_callback(asyncio.to_thread, agent.stop)
+            await self._start_recorder(recorder, agent, resources)
             if monitor is not None:
                 resources.push_async_callback(asyncio.to_thread, monitor.close)
                 _listen(monitor)
@@ -220,6 +225,27 @@ class Daemon:
             resources.push_async_callback(asyncio.to_thread, source.close)
         if self._live is not None:
             await asyncio.to_thread(self._live.open)
+
+    async def _start_recorder(
+        self, recorder: Recorder, agent: Agent, resources: contextlib.AsyncExitStack
+    ) -> None:
+        """Have packets recorded, where there are any, and what was recorded kept in order."""
+        if self._live is not None:
+            dispatcher = Dispatcher(
+                self._live.capture.packets,
+                self._surroundings,
+                self._encoder,
+                apart=agent.apart,
+                options=decode_options(self._settings),
+                flight_recorder_bytes=self._settings.flight_recorder_bytes,
+                flight_snaplen_bytes=self._settings.flight_recorder_snaplen_bytes,
+            )
+            resources.push_async_callback(asyncio.to_thread, dispatcher.close)
+            await asyncio.to_thread(dispatcher.start)
+            agent.on_context(dispatcher.context_changed)
+            recorder.sessions.connect(dispatcher, agent)
+        resources.push_async_callback(recorder.close)
+        recorder.start_tidying()
 
     def _start_agent(self, agent: Agent, event_file: EventFileWriter | None) -> None:
         if event_file is not None:

@@ -166,6 +166,25 @@ class EndpointTable:
         """The row of the local endpoint that has the id, or had it last; 0 if none."""
         return self._by_id.get(endpoint_id, 0)
 
+    def addresses_of(self, rows: NDArray[np.bool_]) -> list[tuple[Address, int]]:
+        """Addresses and prefixes that some rows have or had, as far as that is remembered.
+
+        Args:
+            rows: which, shape (at most rows,), dtype bool.
+
+        Returns:
+            Each as its numbers and its length in the 128-bit space.
+        """
+        wanted = set(rows.nonzero()[0].tolist())
+        tables = ((_ADDRESS_BITS, self._exact), *list(self._prefixes.items()))
+        # Copied first: the agent's thread may change the tables meanwhile.
+        return [
+            (address, length)
+            for length, owners in tables
+            for address, tenures in list(owners.items())
+            if any(row in wanted for _, row in tuple(tenures))
+        ]
+
     def rows_at(
         self, hi: NDArray[np.uint64], lo: NDArray[np.uint64], time_ns: NDArray[np.uint64]
     ) -> NDArray[np.uint32]:

@@ -41,8 +41,7 @@ class NotFound(RequestError):  # noqa: N818 - likewise
 
 
 class NotReady(RequestError):  # noqa: N818 - likewise
-    """What the request is about, or this server, is not in the state for it; the text says in
-    which, and what to do."""
+    """What the request is about is not in the state for it; the text says which, and the remedy."""
 
 
 class Unsupported(RequestError):  # noqa: N818 - likewise

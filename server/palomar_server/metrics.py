@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from palomar_server.hooks import Hooks
     from palomar_server.monitor_socket import MonitorServer
     from palomar_server.pipeline import Pipeline
+    from palomar_server.recording.sessions import Sessions
     from palomar_server.ring import Ring
     from palomar_server.streams import Streams
     from palomar_server.surroundings import Surroundings
@@ -232,7 +233,7 @@ class Metrics:
         self._add(read)
 
     def add_event_file(self, event_file: EventFileWriter) -> None:
-        """The recording of events."""
+        """Events that are recorded for replay."""
 
         def read() -> list[Metric]:
             return [
@@ -241,10 +242,54 @@ class Metrics:
                 ),
                 _counter(
                     "palomar_event_file_lost_events",
-                    "Events that came after the recording had stopped.",
+                    "Events that came after their file was full.",
                     event_file.events_lost,
                 ),
-                _gauge("palomar_event_file_bytes", "Size of the recording.", event_file.size_bytes),
+                _gauge("palomar_event_file_bytes", "Size of their file.", event_file.size_bytes),
+            ]
+
+        self._add(read)
+
+    def add_recordings(self, sessions: Sessions) -> None:
+        """Recordings of packets, and what became of what they select."""
+
+        def read() -> list[Metric]:
+            counts = sessions.counts
+            return [
+                _gauge("palomar_recordings", "Recordings of packets under way.", len(sessions)),
+                _gauge(
+                    "palomar_recordings_limit",
+                    "Recordings that may be under way at once.",
+                    sessions.limit,
+                ),
+                _counter(
+                    "palomar_recordings_refused",
+                    "Recordings refused for want of room.",
+                    sessions.refused,
+                ),
+                _counters(
+                    "palomar_recordings_ended",
+                    "Recordings that ended, by what ended them.",
+                    ("end",),
+                    {(end,): ended for end, ended in sorted(sessions.ends.items())},
+                ),
+                _counters(
+                    "palomar_recording_packets",
+                    "Packets of all recordings, by what became of them.",
+                    ("stage",),
+                    {(stage,): packets for stage, (packets, _) in counts.items()},
+                ),
+                _counters(
+                    "palomar_recording_bytes",
+                    "Captured bytes of these packets.",
+                    ("stage",),
+                    {(stage,): size for stage, (_, size) in counts.items()},
+                ),
+                _gauge(
+                    "palomar_recording_file_bytes",
+                    "Size of the files that are being recorded.",
+                    sessions.file_bytes,
+                ),
             ]
 
         self._add(read)

@@ -19,6 +19,8 @@ class RecordingSettings(BaseModel):
         use_attribute_docstrings=True,
         validate_default=True,
         allow_inf_nan=False,
+        # A traceback would show the password of database_url; `setting_sources` tells the others.
+        hide_input_in_errors=True,
     )
 
     recordings_directory: Path = Path("/var/lib/palomar/recordings")
@@ -34,10 +36,11 @@ class RecordingSettings(BaseModel):
     """Bytes that recordings leave free in their file system, for others. Default 1 GiB: a node that
     runs out of disk evicts pods."""
     recordings_keep_s: Annotated[float, Field(ge=1, le=31_536_000)] = 7 * 86_400.0
-    """Seconds after its end for which a recording is kept, at most. Default a week: packets may hold
-    what must not lie around for ever."""
+    """Seconds after its end for which a recording is kept, at most. Default a week: packets may
+    hold what must not lie around for ever."""
     recording_max_bytes: Annotated[int, Field(ge=1 << 12)] = 1 << 30
-    """Size in bytes at which a recording ends. Default 1 GiB: more than people open in Wireshark."""
+    """Size in bytes at which a recording ends. Default 1 GiB: more than people open in
+    Wireshark."""
     recording_max_s: Annotated[float, Field(gt=0, le=31_536_000)] = 86_400.0
     """Seconds after which a recording ends, also one that waits for its trigger. Default a day:
     whoever forgot it has gone home."""

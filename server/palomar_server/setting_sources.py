@@ -91,5 +91,8 @@ def _line(fault: ErrorDetails, sources: Mapping[str, str]) -> str:
         hint = f"; did you mean {close[0]}?" if close else ""
         return f"{where} (from {source}): there is no such setting{hint}"
     given = fault["input"]
+    allowed = allowed[:1].lower() + allowed[1:]
+    if not Settings.model_fields[name].repr:
+        return f"{where} (from {source}), whose value is not shown: {allowed}"
     value = reprlib.repr(str(given) if isinstance(given, Path) else given)
-    return f"{where} is {value} (from {source}): {allowed[:1].lower()}{allowed[1:]}"
+    return f"{where} is {value} (from {source}): {allowed}"

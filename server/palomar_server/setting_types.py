@@ -12,7 +12,9 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from palomar_server.catalogue.database_url import check_database_url
 
 RING_CAPACITY_MAX = 65_535
 _SOCKET_PATH_BYTES_MAX = 107
@@ -25,7 +27,6 @@ _REASON = re.compile(r"[A-Z][A-Z0-9_]*")
 _REASON_PREFIX = re.compile("^SKB_(DROP_REASON_)?")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 """RFC 9110 section 5.1: a field name is a token."""
-_DATABASE_SCHEMES = ("sqlite+aiosqlite", "postgresql+asyncpg")
 _HOOK = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
@@ -161,14 +162,6 @@ def _check_hook(value: str) -> str:
     return value
 
 
-def _check_database_url(value: str) -> str:
-    scheme, separator, rest = value.partition("://")
-    if not separator or not rest or scheme not in _DATABASE_SCHEMES:
-        # Without the value, which may hold a password.
-        raise ValueError(f"must begin with {' or '.join(f'{one}://' for one in _DATABASE_SCHEMES)}")
-    return value
-
-
 SocketPath: TypeAlias = Annotated[Path, AfterValidator(_check_socket_path)]
 """Path of a unix socket."""
 AnyAddress: TypeAlias = Annotated[str, AfterValidator(_check_address)]
@@ -212,5 +205,6 @@ HookNames: TypeAlias = Annotated[
     tuple[Annotated[str, AfterValidator(_check_hook)], ...], BeforeValidator(_split)
 ]
 """MODULE:OBJECT each."""
-DatabaseUrl: TypeAlias = Annotated[str, AfterValidator(_check_database_url)]
-"""Of a database that is supported, with its driver."""
+DatabaseUrl: TypeAlias = Annotated[str, AfterValidator(check_database_url), Field(repr=False)]
+"""Of a database that is supported, with its driver. It may hold a password: neither the text of the
+settings nor an error about them shows it."""

@@ -39,7 +39,7 @@ from palomar_server.names import Names
 from palomar_server.policies import Policies
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -144,6 +144,14 @@ class Surroundings:
             + self.policies.generation
             + self._renamed
         )
+
+    @property
+    def links(self) -> Mapping[int, str]:
+        """Names of observed links by ifindex in the node's own namespace; empty where unknown.
+
+        It changes with the context: whoever goes through all of it keeps the agent apart.
+        """
+        return self._links
 
     @property
     def refused(self) -> dict[str, int]:

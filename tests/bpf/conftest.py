@@ -52,12 +52,21 @@ class Bench:
         self.programs = programs
         self.reader: PerfReader | None = PerfReader(programs.maps["events"])
 
-    def run(self, packet: bytes, *, egress: bool = False, ifindex: int = 1, times: int = 1) -> int:
+    def run(
+        self,
+        packet: bytes,
+        *,
+        egress: bool = False,
+        ifindex: int = 1,
+        times: int = 1,
+        record: bool = False,
+    ) -> int:
         """Let a tc program see a packet without sending it (BPF_PROG_TEST_RUN); its verdict.
 
         Other threads run meanwhile, so that several CPUs can be in the program at once.
         """
-        fd = self.programs.trace_egress_fd if egress else self.programs.trace_ingress_fd
+        name = f"{'record' if record else 'trace'}_{'egress' if egress else 'ingress'}_fd"
+        fd = getattr(self.programs, name)
         data = ctypes.create_string_buffer(packet, len(packet))
         context = ctypes.create_string_buffer(_SKB_CONTEXT.pack(ifindex), _SKB_CONTEXT.size)
         attributes = ctypes.create_string_buffer(

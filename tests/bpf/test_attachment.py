@@ -14,8 +14,13 @@ from pyroute2 import IPRoute
 
 from palomar_bpf import attachment as attachment_module
 from palomar_bpf import bpf_call, clsact
-from palomar_bpf.attachment import RawTracepoint, attach
-from palomar_bpf.clsact import EGRESS_NAME, INGRESS_NAME
+from palomar_bpf.attachment import RawTracepoint, attach, attach_recording
+from palomar_bpf.clsact import (
+    EGRESS_NAME,
+    INGRESS_NAME,
+    RECORD_EGRESS_NAME,
+    RECORD_INGRESS_NAME,
+)
 from palomar_bpf.errors import BpfError, CaptureError
 from palomar_bpf.links import Link
 
@@ -74,14 +79,16 @@ def has_clsact(ifindex: int) -> bool:
 class FakePrograms:
     trace_ingress_fd: int
     trace_egress_fd: int
+    record_ingress_fd: int = -1
+    record_egress_fd: int = -1
 
 
 @pytest.fixture
 def programs(live: None) -> Iterator[FakePrograms]:
-    made = FakePrograms(load(), load())
-    yield made
-    os.close(made.trace_ingress_fd)
-    os.close(made.trace_egress_fd)
+    fds = [load() for _ in range(4)]
+    yield FakePrograms(*fds)
+    for fd in fds:
+        os.close(fd)
 
 
 @pytest.fixture
@@ -149,6 +156,68 @@ def test_tcx_goes_before_others_at_ingress_and_after_them_at_egress(
     assert tcx_programs(link.ifindex, TCX_EGRESS) == [foreign_id]
     for fd in others:
         os.close(fd)
+
+
+@pytest.mark.live
+def test_what_records_goes_behind_what_tells(
+    programs: FakePrograms, link: Link, foreign: int
+) -> None:
+    others = [
+        bpf_call.link_create_tcx(foreign, link.ifindex, egress=egress, before=False)
+        for egress in (False, True)
+    ]
+    tracing = attach(programs, link)
+    recording = attach_recording(programs, link)
+    trace, record, other = map(
+        program_id, (programs.trace_ingress_fd, programs.record_ingress_fd, foreign)
+    )
+    assert tcx_programs(link.ifindex, TCX_INGRESS) == [trace, record, other]
+    trace, record = map(program_id, (programs.trace_egress_fd, programs.record_egress_fd))
+    assert tcx_programs(link.ifindex, TCX_EGRESS) == [other, trace, record]
+    recording.detach()
+    assert tcx_programs(link.ifindex, TCX_EGRESS) == [other, trace]
+    tracing.detach()
+    for fd in others:
+        os.close(fd)
+
+
+@pytest.mark.live
+def test_what_records_goes_first_where_nothing_tells(
+    programs: FakePrograms, link: Link, foreign: int
+) -> None:
+    other = bpf_call.link_create_tcx(foreign, link.ifindex, egress=False, before=False)
+    recording = attach_recording(programs, link)
+    ids = [program_id(programs.record_ingress_fd), program_id(foreign)]
+    assert tcx_programs(link.ifindex, TCX_INGRESS) == ids
+    tracing = attach(programs, link)
+    assert tcx_programs(link.ifindex, TCX_INGRESS) == [program_id(programs.trace_ingress_fd), *ids]
+    recording.detach()
+    tracing.detach()
+    os.close(other)
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("first_to_go", ["tracing", "recording"])
+def test_the_last_of_our_filters_takes_our_qdisc_away(
+    programs: FakePrograms, link: Link, first_to_go: str
+) -> None:
+    tracing = attach(programs, link, method="clsact")
+    recording = attach_recording(programs, link, method="clsact")
+    assert filter_names(link.ifindex, INGRESS) == [INGRESS_NAME, RECORD_INGRESS_NAME]
+    assert filter_names(link.ifindex, EGRESS) == [RECORD_EGRESS_NAME, EGRESS_NAME]
+    order = [tracing, recording] if first_to_go == "tracing" else [recording, tracing]
+    order[0].detach()
+    assert has_clsact(link.ifindex)
+    order[1].detach()
+    assert not has_clsact(link.ifindex)
+
+
+@pytest.mark.live
+def test_leftovers_of_a_recording_are_removed_too(programs: FakePrograms, link: Link) -> None:
+    attach(programs, link, method="clsact")
+    attach_recording(programs, link, method="clsact")
+    assert clsact.remove_leftovers([link.ifindex]) == 4
+    assert not has_clsact(link.ifindex)
 
 
 @pytest.mark.live

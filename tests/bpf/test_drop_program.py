@@ -224,7 +224,7 @@ def test_firewall_on_the_way_in(watching: Bench, firewall: Pod, reasons: dict[in
     assert event.packet.endswith(b"palomar")
 
 
-@pytest.mark.parametrize("address", [HOST4, HOST6])
+@pytest.mark.parametrize("address", [HOST4, HOST6], ids=["ipv4", "ipv6"])
 def test_firewall_on_the_way_out_tells_the_sending_task(
     watching: Bench, firewall: Pod, reasons: dict[int, str], address: str
 ) -> None:
@@ -346,7 +346,11 @@ def answer(server: socket.socket, connections: int) -> None:
             accepted.recv(1)
 
 
-@pytest.mark.parametrize(("family", "address"), [(socket.AF_INET, HOST4), (socket.AF_INET6, HOST6)])
+@pytest.mark.parametrize(
+    ("family", "address"),
+    [(socket.AF_INET, HOST4), (socket.AF_INET6, HOST6)],
+    ids=["ipv4", "ipv6"],
+)
 def test_ordinary_connections_are_no_drops_with_the_default_ignored_reasons(
     make_bench: Callable[..., Bench],
     pod: Pod,

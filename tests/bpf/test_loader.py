@@ -83,8 +83,9 @@ def test_options_load_and_leave_nothing_when_closed(
     before = open_fds()
     with load_programs(ProgramOptions(host_netns=1, **options), btf) as programs:
         fds = [programs.trace_ingress_fd, programs.trace_egress_fd, programs.drop_fd]
+        fds += [programs.record_ingress_fd, programs.record_egress_fd, programs.record_drop_fd]
         fds += programs.maps.values()
-        assert len(set(fds)) == 9
+        assert len(set(fds)) == 17
         assert not any(os.get_inheritable(fd) for fd in fds)
         assert list(folder.iterdir()) == []
     programs.close()
@@ -150,7 +151,7 @@ def test_compiler_error_is_a_load_error_with_the_place_in_the_log(
 def test_verifier_refusal_is_a_load_error_with_its_log(
     btf: KernelBtf, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    text = source().replace("captured > DROP_SNAPLEN", "0")
+    text = source().replace("captured > limit", "0")
     monkeypatch.setattr(loader, "source", lambda: text)
     with pytest.raises(LoadError, match=r"drop.*: R2 ") as caught:
         load_programs(OPTIONS, btf)
@@ -210,8 +211,8 @@ def test_missing_bcc_names_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_closing_twice_closes_once() -> None:
-    fds = [os.open("/dev/null", os.O_RDONLY) for _ in range(4)]
-    programs = Programs(fds[0], fds[1], fds[2], {"events": fds[3]})
+    fds = [os.open("/dev/null", os.O_RDONLY) for _ in range(7)]
+    programs = Programs(fds[0], fds[1], fds[2], fds[3], fds[4], fds[5], {"events": fds[6]})
     programs.close()
     reused = os.open("/dev/null", os.O_RDONLY)
     programs.close()

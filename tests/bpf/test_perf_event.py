@@ -9,7 +9,13 @@ import platform
 import pytest
 
 from palomar_bpf.errors import CaptureError
-from palomar_bpf.perf_event import fence, needs_fence, online_cpus, open_bpf_output
+from palomar_bpf.perf_event import (
+    await_programs,
+    fence,
+    needs_fence,
+    online_cpus,
+    open_bpf_output,
+)
 
 
 def test_online_cpus_are_those_this_process_may_see() -> None:
@@ -27,6 +33,17 @@ def test_only_x86_64_does_without_a_fence(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_the_fence_works_where_it_is_not_needed() -> None:
     fence()
+
+
+def test_programs_are_awaited_also_where_the_kernel_refuses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await_programs()
+    slept: list[float] = []
+    monkeypatch.setattr("palomar_bpf.perf_event._MEMBARRIER_GLOBAL", 1 << 30)
+    monkeypatch.setattr("time.sleep", slept.append)
+    await_programs()
+    assert len(slept) == 1
 
 
 def test_an_unknown_processor_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,7 @@ def test_the_defaults_are_valid() -> None:
         ("pages_per_cpu", 48),
         ("pages_per_cpu", -64),
         ("pages_per_cpu", 1 << 20),
+        ("record_pages_per_cpu", 3),
         ("coalesce_max_s", -0.001),
         ("coalesce_unwatched_max_s", 0.2),
         ("coalesce_max_s", 1.5),

@@ -355,7 +355,7 @@ _UNDO = {
 
 
 def _statistics(response: recorder_pb2.RecordResponse) -> recorder_pb2.RecordingStatistics:
-    return getattr(response, response.WhichOneof("response_type") or "running").stats
+    return response.stopped.stats if response.HasField("stopped") else response.running.stats
 
 
 def _told(response: recorder_pb2.RecordResponse, storage: Path) -> Any:

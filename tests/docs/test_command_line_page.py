@@ -9,6 +9,7 @@ import click
 
 from palomar.cli import cli
 from palomar.commands.observe import flows
+from palomar.commands.record import record
 from palomar.commands.selection_options import FORMATS
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/command-line.md").read_text(encoding="utf-8")
@@ -36,8 +37,9 @@ def test_every_format_is_told_and_no_other() -> None:
     assert sorted(told) == sorted(set(FORMATS) - HIDDEN_FORMATS)
 
 
-def test_every_flag_is_one_of_observe() -> None:
+def test_every_flag_is_one_of_observe_or_record() -> None:
     told = set(re.findall(r"(--[a-z][a-z-]*[a-z])(?![a-z-])", PAGE))
-    known = {flag for parameter in (*flows.params, *cli.params) for flag in parameter.opts}
+    parameters = (*flows.params, *record.params, *cli.params)
+    known = {flag for parameter in parameters for flag in parameter.opts}
     plain = {f"--{flag.removeprefix('--not-')}" if "--not-" in flag else flag for flag in told}
     assert plain - known == {"--help"}

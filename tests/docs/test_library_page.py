@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import palomar
+from palomar.fake_recordings import FakeRecordings
 from palomar.testing import FakeObserver, make_response
 from palomar_proto.observer.observer_pb2 import (
     GetNamespacesResponse,
@@ -17,6 +18,11 @@ from palomar_proto.observer.observer_pb2 import (
 )
 from palomar_proto.palomar.v1.explanation_pb2 import ExplainResponse
 from palomar_proto.palomar.v1.hints_pb2 import FilterHintsResponse, Hint
+from palomar_proto.palomar.v1.recordings_pb2 import (
+    RECORDING_END_PACKETS,
+    PacketCount,
+    RecordingCounts,
+)
 from palomar_proto.palomar.v1.summary_pb2 import SummarizeResponse, SummaryGroup
 from palomar_proto.peer.peer_pb2 import ChangeNotification
 
@@ -31,6 +37,10 @@ PRINTED = (
     "shop/web-0 db NETFILTER_DROP 0",
     "there were flows before 1970",
     "the headline",
+    "2 packets so far",
+    "palomar-00000000 1 lost",
+    "drops.pcapng",
+    "2 packets in all",
     "3 of 7 flows, version 1.19.4",
     "['shop']",
     "node-1",
@@ -53,11 +63,26 @@ def server() -> FakeObserver:
             groups=[SummaryGroup(values=["shop/web-0", "db", "NETFILTER_DROP"])]
         ),
         explanation=ExplainResponse(headline="the headline"),
+        recordings=FakeRecordings(
+            file=b"packets",
+            counts=[
+                RecordingCounts(
+                    written=PacketCount(packets=2), lost_perf_ring=PacketCount(packets=1)
+                )
+            ],
+            end=RECORDING_END_PACKETS,
+        ),
         headers={"hubble-server-version": "1.19.4"},
     )
 
 
-def test_every_block_runs(server: FakeObserver, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_block_runs(
+    server: FakeObserver,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     with server:
         for block in BLOCKS:

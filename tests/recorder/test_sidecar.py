@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from palomar_recorder.sidecar import write_sidecar
+from palomar_recorder.sidecar import read_sidecar, write_sidecar
 from palomar_recorder.storage import Storage, StorageError
 
 if TYPE_CHECKING:
@@ -62,3 +62,12 @@ def test_a_directory_that_is_gone_is_told(storage: Storage) -> None:
     storage.directory.rmdir()
     with pytest.raises(StorageError, match=r"writing a\.pcap\.json"):
         write_sidecar(storage, "a.pcap", "{}")
+
+
+def test_what_was_written_is_read_but_through_no_link(storage: Storage) -> None:
+    write_sidecar(storage, "web-00000001_n.pcap", '{"ä": 1}\n')
+    assert read_sidecar(storage, "web-00000001_n.pcap") == '{"ä": 1}\n'
+    (storage.directory / "a.pcap.json").symlink_to("web-00000001_n.pcap.json")
+    for name in ("a.pcap", "none.pcap"):
+        with pytest.raises(StorageError, match=f"reading {name}.json"):
+            read_sidecar(storage, name)

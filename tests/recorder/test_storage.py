@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import os
 import stat
 import threading
@@ -11,6 +13,7 @@ from palomar_recorder.counts import Counts
 from palomar_recorder.pcapng import PcapngEncoder
 from palomar_recorder.storage import Storage, StorageError, StorageFullError
 from palomar_recorder.testing import packets_of
+from palomar_recorder.whole_length import whole_length
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -185,6 +188,18 @@ def test_orphans_are_files_that_nobody_writes_to(storage: Storage) -> None:
     assert storage.orphans() == ["dead.pcap.partial", "dead.pcapng.partial"]
 
 
+def test_no_file_is_half_made_while_somebody_looks_for_orphans(storage: Storage) -> None:
+    storage.create("first", ".pcap").discard()
+    with storage.in_use("looking") as directory_fd:
+        fcntl.flock(directory_fd, fcntl.LOCK_EX)
+        making = threading.Thread(target=storage.create, args=("a", ".pcap"))
+        making.start()
+        making.join(0.05)
+        assert names(storage.directory) == []
+    making.join()
+    assert names(storage.directory) == ["a.pcap.partial"]
+
+
 def test_a_living_file_is_not_adopted(storage: Storage) -> None:
     target = storage.create("a", ".pcap")
     with pytest.raises(StorageError, match="somebody is still writing to it"):
@@ -207,8 +222,27 @@ def test_an_adopted_file_is_cut_to_its_last_whole_packet(storage: Storage) -> No
     assert storage.used_bytes == storage.file_bytes("a.pcapng")
 
 
-def test_an_orphan_without_a_whole_header_is_adopted_as_nothing(storage: Storage) -> None:
+@pytest.mark.parametrize(("suffix", "least"), [(".pcap", 24), (".pcapng", 28)])
+@pytest.mark.parametrize("content", [b"", b"\xd4\xc3"])
+def test_an_orphan_without_a_whole_header_is_adopted_as_a_file_without_packets(
+    storage: Storage, suffix: str, least: int, content: bytes
+) -> None:
     storage.create("other", ".pcap").discard()
-    (storage.directory / "a.pcap.partial").write_bytes(b"\xd4\xc3")
-    assert storage.adopt("a.pcap").file_bytes == 0
-    assert names(storage.directory) == ["a.pcap"]
+    (storage.directory / f"a{suffix}.partial").write_bytes(content)
+    adopted = storage.adopt(f"a{suffix}")
+    assert names(storage.directory) == [f"a{suffix}"]
+    with storage.open(f"a{suffix}") as file:
+        assert adopted.file_bytes == whole_length(file) >= least
+        file.seek(0)
+        assert adopted.sha256 == hashlib.sha256(file.read()).hexdigest()
+
+
+def test_what_a_dead_writer_left_is_removed_and_what_a_living_one_writes_is_not(
+    storage: Storage,
+) -> None:
+    storage.create("dead", ".pcap")._close()
+    living = storage.create("living", ".pcap")
+    storage.delete("dead.pcap")
+    storage.delete("living.pcap")
+    assert names(storage.directory) == ["living.pcap.partial"]
+    living.discard()

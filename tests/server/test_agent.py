@@ -388,3 +388,32 @@ def test_sources_are_told_when_the_first_one_waits_and_when_the_last_one_went() 
     assert source.told == [True]
     agent.release()
     assert source.told == [True, False]
+
+
+def test_who_is_apart_has_the_surroundings_for_itself() -> None:
+    core = Core()
+    agent = agent_of(core, Ended())
+    taken = threading.Event()
+
+    def take() -> None:
+        agent.take({"node_name": "default/other"})
+        taken.set()
+
+    thread = threading.Thread(target=take)
+    with agent.apart():
+        thread.start()
+        assert not taken.wait(0.05)
+        assert core.surroundings.node_name == ""
+    thread.join()
+    assert core.surroundings.node_name == "default/other"
+
+
+def test_whoever_wants_to_know_hears_of_context_and_not_of_batches() -> None:
+    core = Core()
+    agent = agent_of(core, Ended())
+    names: list[str] = []
+    agent.on_context(lambda: names.append(core.surroundings.node_name))
+    agent.take({"node_name": "default/a"})
+    agent.take(batch_of([trace_payload(packet())]))
+    agent.take({"node_name": "default/b"})
+    assert names == ["default/a", "default/b"]

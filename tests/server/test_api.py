@@ -20,10 +20,14 @@ from palomar_proto.palomar.v1 import (
     flow_field_pb2,
     flow_scope_pb2,
     hints_pb2,
+    recordings_pb2,
     summary_pb2,
 )
 from palomar_proto.palomar.v1.flow_batches_pb2_grpc import FlowBatchesStub
 from palomar_proto.palomar.v1.queries_pb2_grpc import QueriesStub
+from palomar_proto.palomar.v1.recordings_pb2_grpc import RecordingsStub
+from palomar_proto.recorder import recorder_pb2
+from palomar_proto.recorder.recorder_pb2_grpc import RecorderStub
 from palomar_server.api import Api
 from palomar_server.errors import Refused
 from palomar_server.settings import Settings
@@ -37,6 +41,8 @@ if TYPE_CHECKING:
     from palomar_proto.observer.observer_pb2_grpc import ObserverAsyncStub
     from palomar_proto.palomar.v1.flow_batches_pb2_grpc import FlowBatchesAsyncStub
     from palomar_proto.palomar.v1.queries_pb2_grpc import QueriesAsyncStub
+    from palomar_proto.palomar.v1.recordings_pb2_grpc import RecordingsAsyncStub
+    from palomar_proto.recorder.recorder_pb2_grpc import RecorderAsyncStub
     from palomar_server.observer import Observer
     from palomar_server.peer import Peer
 
@@ -73,6 +79,8 @@ class Node:
         self.flows: ObserverAsyncStub
         self.batches: FlowBatchesAsyncStub
         self.queries: QueriesAsyncStub
+        self.recordings: RecordingsAsyncStub
+        self.recorder: RecorderAsyncStub
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[Node]:
@@ -87,7 +95,8 @@ class Node:
         )
         waker = Waker(asyncio.get_running_loop())
         self.observer = api.observer(waker, self.audience)
-        server = api.server(self.observer, waker)
+        recorder = api.recorder()
+        server = api.server(self.observer, waker, recorder)
         self.append(FLOWS)
         async with asyncio.timeout(60):
             await server.start()
@@ -96,6 +105,8 @@ class Node:
                     self.flows = ObserverStub(channel)
                     self.batches = FlowBatchesStub(channel)
                     self.queries = QueriesStub(channel)
+                    self.recordings = RecordingsStub(channel)
+                    self.recorder = RecorderStub(channel)
                     yield self
             finally:
                 self.observer.stop()
@@ -255,6 +266,22 @@ async def test_filters_of_all_services_are_bounded_by_the_settings(
         assert (await ending(node.queries.Explain(explain)))[0] == INVALID
     async with Node(tmp_path, **{setting: 3}).serving() as node:
         assert INVALID not in (await node.calls(*filters)).values()
+
+
+async def test_recordings_and_hubbles_recorder_are_served(tmp_path: Path) -> None:
+    values = {
+        "recordings_directory": tmp_path / "recordings",
+        "database_url": f"sqlite+aiosqlite:///{tmp_path}/catalogue.db",
+    }
+    async with Node(tmp_path, **values).serving() as node:
+        assert not (await node.recordings.List(recordings_pb2.ListRequest())).recordings
+        code, text = await ending(node.recordings.Start(recordings_pb2.StartRequest()))
+        assert code == grpc.StatusCode.FAILED_PRECONDITION
+        assert "captures no packets" in text
+        call = node.recorder.Record(iter((recorder_pb2.RecordRequest(),)))
+        code, text = await ending(anext(aiter(call)))
+        assert code == INVALID
+        assert "expected start request" in text
 
 
 async def test_an_extension_that_is_something_else_is_refused(tmp_path: Path) -> None:

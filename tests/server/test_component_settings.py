@@ -23,5 +23,9 @@ def test_ip_options_and_cgroups_are_decoded_as_settings_say() -> None:
 
 
 def test_capture_settings_are_those_of_the_daemon() -> None:
-    chosen = capture_settings(Settings(interface=("veth*",), snaplen_bytes=256))
-    assert chosen == CaptureSettings(interfaces=("veth*",), snaplen_bytes=256)
+    chosen = capture_settings(
+        Settings(interface=("veth*",), snaplen_bytes=256, record_pages_per_cpu=4_096)
+    )
+    assert chosen == CaptureSettings(
+        interfaces=("veth*",), snaplen_bytes=256, record_pages_per_cpu=4_096
+    )

@@ -17,6 +17,8 @@ from structlog.testing import capture_logs
 from palomar_proto.flow.flow_pb2 import AgentEventType
 from palomar_proto.observer import observer_pb2
 from palomar_proto.observer.observer_pb2_grpc import ObserverStub
+from palomar_proto.palomar.v1 import recordings_pb2
+from palomar_proto.palomar.v1.recordings_pb2_grpc import RecordingsStub
 from palomar_server.daemon import Daemon
 from palomar_server.hooks import HookError
 from palomar_server.monitor_socket import MonitorServer
@@ -35,7 +37,14 @@ if TYPE_CHECKING:
 
 
 def settings(tmp_path: Path, **values: object) -> Settings:
-    chosen = {"socket": tmp_path / "palomar.sock", "replay": DEMO, "speed": "max", **values}
+    chosen = {
+        "socket": tmp_path / "palomar.sock",
+        "replay": DEMO,
+        "speed": "max",
+        "recordings_directory": tmp_path / "recordings",
+        "database_url": f"sqlite+aiosqlite:///{tmp_path}/catalogue.db",
+        **values,
+    }
     return Settings.model_validate(chosen)
 
 
@@ -155,6 +164,24 @@ async def test_metrics_are_served_where_the_settings_say(tmp_path: Path) -> None
         assert f"# HELP {name}" in text
     with pytest.raises(ConnectionRefusedError):
         await scraped(port)
+
+
+async def test_where_nothing_is_captured_recordings_are_listed_but_none_is_begun(
+    tmp_path: Path,
+) -> None:
+    chosen = settings(tmp_path)
+    async with (
+        running(chosen),
+        grpc.aio.insecure_channel(f"unix:{chosen.socket}") as channel,
+    ):
+        recordings = RecordingsStub(channel)
+        assert not (await recordings.List(recordings_pb2.ListRequest())).recordings
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await recordings.Start(recordings_pb2.StartRequest())
+        assert refused.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+    # The database has not even been opened.
+    assert not (tmp_path / "catalogue.db").exists()
+    assert not (tmp_path / "recordings").exists()
 
 
 async def test_namespaces_of_replayed_flows_are_told(tmp_path: Path) -> None:

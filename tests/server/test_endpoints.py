@@ -38,6 +38,24 @@ def owners(endpoints: EndpointTable, *queries: tuple[str, int]) -> list[str]:
     return [endpoints.endpoint(row).pod_name for row in rows_at(endpoints, *queries)]
 
 
+def test_the_addresses_of_rows_are_those_that_they_have_or_had() -> None:
+    endpoints = table()
+    web = endpoints.upsert("web", pod("web"), ["192.0.2.1", "fd00::/64"], at_ns=0)
+    cart = endpoints.upsert("cart", pod("cart"), ["192.0.2.2"], at_ns=0)
+    wanted = np.zeros(len(endpoints), np.bool_)
+    assert endpoints.addresses_of(wanted) == []
+    wanted[web] = True
+    prefix = (parse_address("fd00::"), 64)
+    assert endpoints.addresses_of(wanted) == [(parse_address("192.0.2.1"), 128), prefix]
+    endpoints.upsert("cart", pod("cart"), ["192.0.2.1"], at_ns=5)
+    assert (parse_address("192.0.2.1"), 128) in endpoints.addresses_of(wanted)
+    wanted[web], wanted[cart] = False, True
+    assert {address for address, _ in endpoints.addresses_of(wanted)} == {
+        parse_address("192.0.2.1"),
+        parse_address("192.0.2.2"),
+    }
+
+
 def test_row_zero_is_nobody() -> None:
     endpoints = table()
     assert endpoints.endpoint(0) == NOBODY

@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
 from palomar_bpf.batch import Loss, LossKind
+from palomar_proto.palomar.v1 import recordings_pb2
 from palomar_server.errors import Exhausted
 from palomar_server.event_file import EventFileWriter
 from palomar_server.followers import Followers
@@ -22,6 +23,7 @@ from palomar_server.streams import Streams
 from palomar_server.table import Kind
 from palomar_server.testing import START_NS, Core, batch_of, flow_rows, packet, trace_payload
 from palomar_server.waker import Waker
+from tests.server.recording.recording_testbed import RecordingNode, frame
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -156,6 +158,26 @@ def test_monitor_socket_and_recording_tell_theirs(metrics: Metrics, tmp_path: Pa
     assert value(metrics, "palomar_event_file_events_total") == 2
     assert value(metrics, "palomar_event_file_lost_events_total") == 1
     assert value(metrics, "palomar_event_file_bytes") == writer.size_bytes
+
+
+async def test_recordings_tell_what_became_of_packets(metrics: Metrics, tmp_path: Path) -> None:
+    node = RecordingNode(tmp_path, recordings_max=1)
+    async with node.running() as recorder:
+        metrics.add_recordings(recorder.sessions)
+        started = await recorder.start(recordings_pb2.StartRequest(), OWN)
+        with pytest.raises(Exhausted):
+            await recorder.start(recordings_pb2.StartRequest(), OWN)
+        node.push(frame())
+        await node.until_captured(started.id, 1)
+        assert value(metrics, "palomar_recordings") == 1
+        assert value(metrics, "palomar_recordings_limit") == 1
+        assert value(metrics, "palomar_recordings_refused_total") == 1
+        assert (value(metrics, "palomar_recording_file_bytes") or 0) > 0
+        await recorder.stop(started.id, OWN)
+    assert value(metrics, "palomar_recordings_ended_total", end="stopped") == 1
+    assert value(metrics, "palomar_recording_packets_total", stage="written") == 1
+    assert value(metrics, "palomar_recording_bytes_total", stage="captured") == len(frame())
+    assert value(metrics, "palomar_recording_packets_total", stage="lost_disk") == 0
 
 
 def test_a_name_that_is_taken_is_refused(metrics: Metrics) -> None:

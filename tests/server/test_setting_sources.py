@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import traceback
 from typing import TYPE_CHECKING
 
 import pytest
@@ -95,3 +96,20 @@ def test_each_wrong_value_is_told_with_its_source(config: Path) -> None:
 def test_a_default_that_depends_on_a_wrong_value_is_not_told_too() -> None:
     [line] = lines({"replay": 7})
     assert line.startswith("replay is 7")
+
+
+@pytest.mark.parametrize("value", ["postgresql+asyncpg://user:s3cret@host", ["s3cret"]])
+def test_a_value_that_may_hold_a_password_is_never_shown(value: object) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings({"database_url": value}, environment={})
+    [line] = caught.value.lines
+    assert line.startswith("database_url (from flag --database-url), whose value is not shown: ")
+    # As --debug would show it.
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_settings_do_not_show_a_password() -> None:
+    environment = {"PALOMARD_DATABASE_URL": "postgresql+asyncpg://user:s3cret@host/name"}
+    settings = load_settings({}, environment=environment)
+    assert "s3cret" in settings.database_url
+    assert "s3cret" not in f"{settings} {settings!r}"

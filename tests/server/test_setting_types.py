@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from palomar_server import setting_types
 
@@ -209,3 +209,23 @@ def test_a_label_has_a_key_and_a_value(value: str) -> None:
     assert check(setting_types.Labels, "a=b,c=") == ("a=b", "c=")
     with pytest.raises(ValidationError, match="must be KEY=VALUE"):
         check(setting_types.Labels, value)
+
+
+class _WithDatabase(BaseModel):
+    url: setting_types.DatabaseUrl
+
+
+@pytest.mark.parametrize(
+    "value", ["sqlite+aiosqlite:////var/lib/palomar.db", "postgresql+asyncpg://u:p@host/name"]
+)
+def test_databases_are_named_with_their_driver(value: str) -> None:
+    assert _WithDatabase(url=value).url == value
+
+
+def test_other_databases_are_refused() -> None:
+    with pytest.raises(ValidationError, match="must be sqlite"):
+        _WithDatabase(url="mysql://u:p@host/name")
+
+
+def test_the_text_of_a_model_leaves_the_database_out() -> None:
+    assert str(_WithDatabase(url="postgresql+asyncpg://u:p@host/name")) == ""

@@ -318,3 +318,11 @@ def test_what_found_no_room_is_told_by_table() -> None:
     )
     refused = dict.fromkeys(("endpoints", "identities", "names", "policies", "cgroups"), 1)
     assert surroundings.refused == {**refused, "interfaces": 0, "drop sites": 0}
+
+
+def test_links_are_known_by_name_for_as_long_as_they_are_there() -> None:
+    surroundings = Surroundings(EndpointTable())
+    surroundings.apply({"links": {"7": "eth0", "9": "veth1"}})
+    assert dict(surroundings.links) == {7: "eth0", 9: "veth1"}
+    surroundings.apply({"links": {"7": None, "9": "lxc1"}})
+    assert dict(surroundings.links) == {9: "lxc1"}

@@ -83,14 +83,29 @@ static __always_inline bool is_lower(struct endpoint_address *a, struct endpoint
     return a->port < b->port;
 }
 
-static __always_inline void set_key(struct connection_key *key, struct endpoint_address *lower,
-                                    struct endpoint_address *higher) {
+static __always_inline u8 sender_of(struct packet *packet) {
+    return is_lower(&packet->destination, &packet->source) ? BY_HIGHER : BY_LOWER;
+}
+
+static __always_inline void set_ends(struct connection_key *key, struct endpoint_address *lower,
+                                     struct endpoint_address *higher) {
     key->lower[0] = lower->address[0];
     key->lower[1] = lower->address[1];
     key->lower_port = lower->port;
     key->higher[0] = higher->address[0];
     key->higher[1] = higher->address[1];
     key->higher_port = higher->port;
+}
+
+/* Fill a zeroed key. */
+static __always_inline void set_key(struct connection_key *key, struct packet *packet, u8 sender,
+                                    u32 ifindex) {
+    key->ifindex = ifindex;
+    key->protocol = packet->protocol;
+    if (sender == BY_LOWER)
+        set_ends(key, &packet->source, &packet->destination);
+    else
+        set_ends(key, &packet->destination, &packet->source);
 }
 
 /* Time since another moment, which another CPU may have noted a little ahead of this one. */
@@ -119,13 +134,10 @@ static __always_inline u8 opener_of(struct packet *packet, u8 sender) {
 
 static __always_inline struct connection *find(struct packet *packet, u8 sender, u32 ifindex,
                                                u64 now_ns) {
-    struct connection_key key = {.ifindex = ifindex, .protocol = packet->protocol};
+    struct connection_key key = {};
     struct connection *entry;
 
-    if (sender == BY_LOWER)
-        set_key(&key, &packet->source, &packet->destination);
-    else
-        set_key(&key, &packet->destination, &packet->source);
+    set_key(&key, packet, sender, ifindex);
     entry = connections.lookup(&key);
     if (!entry) {
         struct connection fresh = {.seen_ns = now_ns, .opener = opener_of(packet, sender)};
@@ -143,12 +155,12 @@ static __always_inline struct connection *find(struct packet *packet, u8 sender,
     return entry;
 }
 
-static __always_inline void classify(struct connection *entry, struct packet *packet, u8 sender,
-                                     bool first, struct observation *seen) {
-    if (entry->opener == OPENER_UNKNOWN)
+/* What a packet is to a connection that `opener` opened. `first`: of its direction at its hook. */
+static __always_inline void classify(u8 opener, struct packet *packet, u8 sender, bool first,
+                                     struct observation *seen) {
+    if (opener == OPENER_UNKNOWN)
         return;
-    if (entry->opener != OPENER(sender)) {
-        entry->answered = 1;
+    if (opener != OPENER(sender)) {
         seen->reason = TRACE_REPLY;
         seen->state = CONNECTION_REPLY;
     } else if (first || packet->opening == OPENS) {
@@ -177,7 +189,7 @@ static __always_inline bool is_due(struct connection_side *side, u8 flags, u8 ho
 /* Track a packet of `bytes` bytes that was seen at a hook of an interface. */
 static __always_inline void observe(struct packet *packet, u32 ifindex, u8 hook, u32 bytes,
                                     u64 now_ns, struct observation *seen) {
-    u8 sender = is_lower(&packet->destination, &packet->source) ? BY_HIGHER : BY_LOWER;
+    u8 sender = sender_of(packet);
     struct connection *entry;
     struct connection_side *side;
 
@@ -198,7 +210,9 @@ static __always_inline void observe(struct packet *packet, u32 ifindex, u8 hook,
     if (!entry)
         return; /* Evicted at once: the table is far too small. Better one event too many. */
     side = &entry->sides[(hook * 2 + sender) & 3];
-    classify(entry, packet, sender, !side->reported_ns, seen);
+    classify(entry->opener, packet, sender, !side->reported_ns, seen);
+    if (seen->reason == TRACE_REPLY)
+        entry->answered = 1;
     if (packet->tcp_flags & TCP_RST)
         entry->finished = FINISHED_BOTH;
     else if (packet->tcp_flags & TCP_FIN)
@@ -226,4 +240,28 @@ static __always_inline void settle(struct observation *seen) {
         return;
     seen->side->told_packets = seen->total_packets;
     seen->side->told_bytes = seen->total_bytes;
+}
+
+/* Say what `observe` says of a packet, and change nothing. It may have seen this packet already, as
+ * it has at ingress: so the first packet of a side is one before which there was at most itself.
+ */
+static __always_inline void peek(struct packet *packet, u32 ifindex, u8 hook, u64 now_ns,
+                                 struct observation *seen) {
+    u8 sender = sender_of(packet), opener = opener_of(packet, sender);
+    struct connection_key key = {};
+    struct connection *entry;
+    bool first = true;
+
+    seen->reason = packet->opening == ERROR ? TRACE_RELATED : TRACE_UNKNOWN;
+    seen->state = CONNECTION_UNKNOWN;
+    if (!packet->opening || packet->opening == ERROR)
+        return;
+    set_key(&key, packet, sender, ifindex);
+    entry = connections.lookup(&key);
+    if (entry && !reopens(entry, packet, sender, now_ns)) {
+        if (entry->opener != OPENER_UNKNOWN || packet->opening != ANSWERS)
+            opener = entry->opener;
+        first = entry->sides[(hook * 2 + sender) & 3].packets <= 1;
+    }
+    classify(opener, packet, sender, first, seen);
 }

@@ -28,12 +28,14 @@ struct drop_buffer {
 
 BPF_PERCPU_ARRAY(drop_buffers, struct drop_buffer, 1);
 
-/* Where a dropped packet was. */
+/* Where a dropped packet was, and why it is no more. */
 struct whereabouts {
     void *device; /* NULL where unknown */
     void *socket; /* NULL where unknown */
     u32 ifindex;
     u32 netns;
+    u32 reason;
+    u16 ethertype; /* host byte order */
     u16 endpoint_id;
 };
 
@@ -100,7 +102,7 @@ static __always_inline u64 socket_cgroup(void *socket) {
  * threads run them on their own stack, and so do interrupts that came in user mode, when the saved
  * registers name no system call.
  */
-static __always_inline void set_task(struct drop_buffer *buffer, struct extension *extension) {
+static __always_inline void set_task(u64 *context, struct extension *extension) {
     struct task_struct *task = bpf_get_current_task_btf();
     void *registers = (void *)bpf_task_pt_regs(task);
     u64 stack = 0, mm = 0, id;
@@ -109,7 +111,7 @@ static __always_inline void set_task(struct drop_buffer *buffer, struct extensio
     READ(stack, (void *)task + OFFSET_TASK_STACK);
     READ(mm, (void *)task + OFFSET_TASK_MM);
     READ(system_call, registers + OFFSET_REGISTERS_SYSTEM_CALL);
-    if (!mm || system_call < 0 || buffer->context - stack >= TASK_STACK_BYTES)
+    if (!mm || system_call < 0 || *context - stack >= TASK_STACK_BYTES)
         return;
     id = bpf_get_current_pid_tgid();
     extension->tgid = id >> 32;
@@ -118,10 +120,11 @@ static __always_inline void set_task(struct drop_buffer *buffer, struct extensio
 }
 #endif
 
-/* Copy the packet from its Ethernet header, or else its network header, as far as it is linear. */
+/* Copy the packet from its Ethernet header, or else its network header, as far as it is linear, and
+ * at most `limit` bytes.
+ */
 static __always_inline u64 copy_packet(void *skb, struct whereabouts *where,
-                                       struct drop_buffer *buffer) {
-    struct drop_event *event = &buffer->event;
+                                       struct drop_event *event, u8 *bytes, const u64 limit) {
     void *head = 0, *data = 0;
     u16 mac_header = 0, network_header = 0, type = 0;
     u32 length = 0, tail = 0, start;
@@ -148,21 +151,23 @@ static __always_inline u64 copy_packet(void *skb, struct whereabouts *where,
     captured = tail - start;
     /* Keeps the bound below on the very register that the helper gets, for the verifier. */
     asm volatile("" : "+r"(captured));
-    if (captured > DROP_SNAPLEN)
-        captured = DROP_SNAPLEN;
-    if (read_kernel(buffer->bytes, captured, head + start))
+    if (captured > limit)
+        captured = limit;
+    if (read_kernel(bytes, captured, head + start))
         return 0;
     event->head.len_cap = captured;
     return captured;
 }
 
-static __always_inline void emit_drop(struct bpf_raw_tracepoint_args *ctx, struct counter *counter,
-                                      struct drop_buffer *buffer, struct whereabouts *where,
-                                      u32 reason, u16 ethertype, u64 now_ns) {
+/* Fill event and packet bytes, and return how many of the latter there are. `context` is memory of
+ * the caller's.
+ */
+static __always_inline u64 describe_drop(struct bpf_raw_tracepoint_args *ctx, u64 *context,
+                                         struct drop_event *event, u8 *bytes, const u64 limit,
+                                         struct whereabouts *where, u64 now_ns) {
     void *skb = (void *)ctx->args[0];
-    struct drop_event *event = &buffer->event;
     struct extension *extension = &event->extension;
-    u32 size;
+    u64 captured;
 
     __builtin_memset(event, 0, sizeof(*event));
     event->head.type = MESSAGE_DROP;
@@ -171,13 +176,13 @@ static __always_inline void emit_drop(struct bpf_raw_tracepoint_args *ctx, struc
     event->head.version = 2;
     event->head.ext_version = EXT_VERSION;
     event->ifindex = where->ifindex;
-    event->flags = ethertype == ETH_P_IPV6 ? MESSAGE_FLAG_IPV6 : 0;
+    event->flags = where->ethertype == ETH_P_IPV6 ? MESSAGE_FLAG_IPV6 : 0;
     READ(event->head.hash, skb + OFFSET_SK_BUFF_HASH);
     extension->time_ns = now_ns;
     extension->location = ctx->args[1];
     extension->netns = where->netns;
-    extension->drop_reason = reason;
-    extension->ethertype = ethertype;
+    extension->drop_reason = where->reason;
+    extension->ethertype = where->ethertype;
     extension->packets = 1;
     if (where->device) /* as a string: behind its end a renamed device keeps bytes of old names */
         READ_STRING(extension->interface, where->device + OFFSET_NET_DEVICE_NAME);
@@ -186,39 +191,48 @@ static __always_inline void emit_drop(struct bpf_raw_tracepoint_args *ctx, struc
         extension->cgroup_id = socket_cgroup(where->socket);
 #endif
 #ifdef TASK_STACK_BYTES
-    *(volatile u64 *)&buffer->context = (u64)ctx; /* read back as a plain number */
-    set_task(buffer, extension);
+    *(volatile u64 *)context = (u64)ctx; /* read back as a plain number */
+    set_task(context, extension);
 #endif
-    size = sizeof(*event) + copy_packet(skb, where, buffer);
+    captured = copy_packet(skb, where, event, bytes, limit);
     extension->bytes = event->head.len_orig;
-    int result = events.perf_submit(ctx, event, size);
-    count_output(counter, result);
+    return captured;
 }
 
-int drop(struct bpf_raw_tracepoint_args *ctx) {
+/* Is this a packet whose drop somebody wants to know of, and where was it? */
+static __always_inline bool is_reported(struct bpf_raw_tracepoint_args *ctx,
+                                        struct whereabouts *where) {
     void *skb = (void *)ctx->args[0];
-    struct whereabouts where = {};
-    struct drop_buffer *buffer;
-    struct counter *counter;
     void *receiver = 0;
     u32 reason = 0;
-    u64 now_ns;
     __be16 protocol = 0;
-    int kind = KIND_DROP, zero = 0;
 
     READ(protocol, skb + OFFSET_SK_BUFF_PROTOCOL);
     if (protocol != bpf_htons(ETH_P_IP) && protocol != bpf_htons(ETH_P_IPV6))
-        return 0;
+        return false;
 #if KFREE_SKB_ARGUMENTS >= 3
     reason = ctx->args[2];
     if (ignored_reasons.lookup(&reason))
-        return 0;
+        return false;
 #endif
 #if KFREE_SKB_ARGUMENTS >= 4
     receiver = (void *)ctx->args[3];
 #endif
-    locate(skb, receiver, &where);
-    if (!is_wanted(&where))
+    where->ethertype = bpf_ntohs(protocol);
+    where->reason = reason;
+    locate(skb, receiver, where);
+    return is_wanted(where);
+}
+
+int drop(struct bpf_raw_tracepoint_args *ctx) {
+    struct whereabouts where = {};
+    struct drop_buffer *buffer;
+    struct counter *counter;
+    u64 now_ns;
+    u32 size;
+    int kind = KIND_DROP, zero = 0;
+
+    if (!is_reported(ctx, &where))
         return 0;
     counter = counters.lookup(&kind);
     buffer = drop_buffers.lookup(&zero);
@@ -230,8 +244,12 @@ int drop(struct bpf_raw_tracepoint_args *ctx) {
     }
     *(volatile u64 *)&buffer->busy = 1;
     now_ns = bpf_ktime_get_boot_ns();
-    if (admit(counter, now_ns, DROP_RATE, DROP_BURST))
-        emit_drop(ctx, counter, buffer, &where, reason, bpf_ntohs(protocol), now_ns);
+    if (admit(counter, now_ns, DROP_RATE, DROP_BURST)) {
+        size = sizeof(buffer->event) + describe_drop(ctx, &buffer->context, &buffer->event,
+                                                     buffer->bytes, DROP_SNAPLEN, &where, now_ns);
+        int result = events.perf_submit(ctx, &buffer->event, size);
+        count_output(counter, result);
+    }
     *(volatile u64 *)&buffer->busy = 0;
     return 0;
 }

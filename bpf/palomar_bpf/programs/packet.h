@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /* From the bytes of a packet to what connection tracking needs to know of it.
  *
- * Reads with bpf_skb_load_bytes, because headers need not lie in the linear part of an skb.
+ * tc programs read with bpf_skb_load_bytes, because headers need not lie in the linear part of an
+ * skb; tracepoints may not call it, and read the linear part only.
  * Sources of the formats: RFC 791, 8200, 4302, 9293, 768, 9260, 792, 4443; IEEE 802.1Q.
  */
 
@@ -56,6 +57,7 @@ struct packet {
     u8 protocol;
     u8 tcp_flags;
     u8 opening; /* 0: not an IP packet, or one cut short */
+    u8 version; /* of IP; 0: without a whole header of it */
 };
 
 /* Devices whose packets begin with an Ethernet header; the loopback device's do, too. */
@@ -63,14 +65,30 @@ static __always_inline bool is_ethernet(u16 device_type) {
     return device_type == ARPHRD_ETHER || device_type == ARPHRD_LOOPBACK;
 }
 
+/* Where the bytes of a packet are to be had. */
+struct view {
+    struct __sk_buff *skb; /* NULL: in kernel memory, as follows */
+    void *start;
+    u32 length;
+};
+
+/* Copy `size` bytes at offset `at`; less than 0 where the packet does not have them. */
+static __always_inline long load(const struct view *view, u32 at, void *to, u32 size) {
+    if (view->skb)
+        return bpf_skb_load_bytes(view->skb, at, to, size);
+    if (at + size > view->length)
+        return -1;
+    return read_kernel(to, size, view->start + at);
+}
+
 /* Find the ethertype and return where the network header starts, or -1. */
-static __always_inline int parse_ethernet(struct __sk_buff *skb, struct packet *packet) {
+static __always_inline int parse_ethernet(const struct view *view, struct packet *packet) {
     int at = 2 * ETH_ALEN;
     __be16 type = 0;
 
 #pragma unroll
     for (int tag = 0; tag <= VLAN_TAGS_MAX; tag++) {
-        if (bpf_skb_load_bytes(skb, at, &type, sizeof(type)) < 0)
+        if (load(view, at, &type, sizeof(type)) < 0)
             return -1;
         at += sizeof(type);
         if (type != bpf_htons(ETH_P_8021Q) && type != bpf_htons(ETH_P_8021AD))
@@ -88,7 +106,7 @@ static __always_inline bool is_icmp_error(bool v6, u8 type) {
            type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETER_PROBLEM;
 }
 
-static __always_inline void parse_icmp(struct __sk_buff *skb, int at, struct packet *packet) {
+static __always_inline void parse_icmp(const struct view *view, int at, struct packet *packet) {
     struct {
         u8 type;
         u8 code;
@@ -97,7 +115,7 @@ static __always_inline void parse_icmp(struct __sk_buff *skb, int at, struct pac
     } icmp = {};
     bool v6 = packet->protocol == IPPROTO_ICMPV6;
 
-    if (bpf_skb_load_bytes(skb, at, &icmp, sizeof(icmp)) < 0)
+    if (load(view, at, &icmp, sizeof(icmp)) < 0)
         return;
     packet->opening = FIRST;
     /* The id stands at the requester's side, so that a ping to oneself has two directions. */
@@ -111,11 +129,11 @@ static __always_inline void parse_icmp(struct __sk_buff *skb, int at, struct pac
     }
 }
 
-static __always_inline void parse_transport(struct __sk_buff *skb, int at, struct packet *packet) {
+static __always_inline void parse_transport(const struct view *view, int at, struct packet *packet) {
     __be16 ports[2] = {};
 
     if (packet->protocol == IPPROTO_ICMP || packet->protocol == IPPROTO_ICMPV6) {
-        parse_icmp(skb, at, packet);
+        parse_icmp(view, at, packet);
         return;
     }
     if (packet->protocol != IPPROTO_TCP && packet->protocol != IPPROTO_UDP &&
@@ -123,7 +141,7 @@ static __always_inline void parse_transport(struct __sk_buff *skb, int at, struc
         packet->opening = FIRST;
         return;
     }
-    if (bpf_skb_load_bytes(skb, at, ports, sizeof(ports)) < 0)
+    if (load(view, at, ports, sizeof(ports)) < 0)
         return;
     packet->source.port = ports[0];
     packet->destination.port = ports[1];
@@ -131,7 +149,7 @@ static __always_inline void parse_transport(struct __sk_buff *skb, int at, struc
         packet->opening = FIRST;
         return;
     }
-    if (bpf_skb_load_bytes(skb, at + TCP_FLAGS_AT, &packet->tcp_flags, 1) < 0)
+    if (load(view, at + TCP_FLAGS_AT, &packet->tcp_flags, 1) < 0)
         return;
     if (!(packet->tcp_flags & TCP_SYN))
         packet->opening = NO_OPENER;
@@ -145,21 +163,22 @@ static __always_inline void map_ipv4(struct endpoint_address *endpoint, __be32 a
     __builtin_memcpy(&endpoint->address[1], mapped, sizeof(mapped));
 }
 
-static __always_inline void parse_ipv4(struct __sk_buff *skb, int at, struct packet *packet) {
+static __always_inline void parse_ipv4(const struct view *view, int at, struct packet *packet) {
     struct iphdr ip = {};
 
-    if (bpf_skb_load_bytes(skb, at, &ip, sizeof(ip)) < 0 || ip.version != 4 || ip.ihl < 5)
+    if (load(view, at, &ip, sizeof(ip)) < 0 || ip.version != 4 || ip.ihl < 5)
         return;
+    packet->version = 4;
     map_ipv4(&packet->source, ip.saddr);
     map_ipv4(&packet->destination, ip.daddr);
     packet->protocol = ip.protocol;
     if (ip.frag_off & bpf_htons(FRAGMENT_OFFSET_IPV4))
         packet->opening = NO_OPENER;
     else
-        parse_transport(skb, at + ip.ihl * 4, packet);
+        parse_transport(view, at + ip.ihl * 4, packet);
 }
 
-static __always_inline void parse_ipv6(struct __sk_buff *skb, int at, struct packet *packet) {
+static __always_inline void parse_ipv6(const struct view *view, int at, struct packet *packet) {
     struct ipv6hdr ip = {};
     struct {
         u8 next;
@@ -168,8 +187,9 @@ static __always_inline void parse_ipv6(struct __sk_buff *skb, int at, struct pac
     } header = {};
     bool later_fragment = false;
 
-    if (bpf_skb_load_bytes(skb, at, &ip, sizeof(ip)) < 0 || ip.version != 6)
+    if (load(view, at, &ip, sizeof(ip)) < 0 || ip.version != 6)
         return;
+    packet->version = 6;
     __builtin_memcpy(packet->source.address, &ip.saddr, 16);
     __builtin_memcpy(packet->destination.address, &ip.daddr, 16);
     packet->protocol = ip.nexthdr;
@@ -181,7 +201,7 @@ static __always_inline void parse_ipv6(struct __sk_buff *skb, int at, struct pac
         if (kind != IPPROTO_HOPOPTS && kind != IPPROTO_ROUTING && kind != IPPROTO_FRAGMENT &&
             kind != IPPROTO_DSTOPTS && kind != IPPROTO_AH && kind != IPPROTO_MH)
             break;
-        if (later_fragment || bpf_skb_load_bytes(skb, at, &header, sizeof(header)) < 0)
+        if (later_fragment || load(view, at, &header, sizeof(header)) < 0)
             break;
         packet->protocol = header.next;
         if (kind == IPPROTO_FRAGMENT) {
@@ -196,21 +216,24 @@ static __always_inline void parse_ipv6(struct __sk_buff *skb, int at, struct pac
     if (later_fragment)
         packet->opening = NO_OPENER;
     else
-        parse_transport(skb, at, packet);
+        parse_transport(view, at, packet);
 }
 
-/* Fill a zeroed `packet`. `ethernet`: the bytes begin with an Ethernet header, else with IP. */
-static __always_inline void parse(struct __sk_buff *skb, bool ethernet, struct packet *packet) {
+/* Fill a zeroed `packet`. `ethernet`: the bytes begin with an Ethernet header, else with the network
+ * header that `ethertype` tells.
+ */
+static __always_inline void parse(const struct view *view, bool ethernet, u16 ethertype,
+                                  struct packet *packet) {
     int at = 0;
 
     if (ethernet)
-        at = parse_ethernet(skb, packet);
+        at = parse_ethernet(view, packet);
     else
-        packet->ethertype = bpf_ntohs(skb->protocol);
+        packet->ethertype = ethertype;
     if (at < 0)
         return;
     if (packet->ethertype == ETH_P_IP)
-        parse_ipv4(skb, at, packet);
+        parse_ipv4(view, at, packet);
     else if (packet->ethertype == ETH_P_IPV6)
-        parse_ipv6(skb, at, packet);
+        parse_ipv6(view, at, packet);
 }

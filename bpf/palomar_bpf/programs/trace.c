@@ -72,8 +72,9 @@ static __always_inline int trace(struct __sk_buff *skb, u8 hook) {
     struct observation seen = {};
     u64 now_ns = bpf_ktime_get_boot_ns();
     bool ethernet = is_ethernet(device_type(skb));
+    struct view view = {.skb = skb};
 
-    parse(skb, ethernet, &packet);
+    parse(&view, ethernet, bpf_ntohs(skb->protocol), &packet);
     observe(&packet, skb->ifindex, hook, skb->len, now_ns, &seen);
     if (seen.report)
         emit_trace(skb, hook, ethernet, now_ns, &packet, &seen);

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from palomar_proto.palomar.v1 import recordings_pb2 as pb
 from palomar_server.catalogue.database_url import sqlite_path
+from palomar_server.catalogue.errors import CatalogueError
 from palomar_server.catalogue.row import recording_of, row_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from palomar_server.catalogue.database import Database
 
@@ -61,6 +62,8 @@ class Catalogue:
         self._url = url
         self._opening = asyncio.Lock()
         self._database: Database | None = None
+        self._failures = 0
+        self._failure = ""
 
     @property
     def is_new(self) -> bool:
@@ -145,8 +148,13 @@ class Catalogue:
         )
         return tuple(map(recording_of, messages))
 
+    async def file_names(self, node_name: str) -> frozenset[str]:
+        """The files of all of a node's entries."""
+        files = await (await self._opened()).files(node_name)
+        return frozenset(file_name for _, file_name in files)
+
     async def delete_fileless(
-        self, node_name: str, file_names: Collection[str]
+        self, node_name: str, file_names: Callable[[], Collection[str] | None]
     ) -> Sequence[pb.Recording]:
         """Remove the entries of ended recordings that had a file which is there no longer.
 
@@ -154,18 +162,19 @@ class Catalogue:
 
         Args:
             node_name: the node.
-            file_names: the files that are there.
+            file_names: gives the files that are there; None if that cannot be told. Called in a
+                thread when the entries are known: what ends meanwhile must not seem to be gone.
 
         Returns:
             What was removed.
         """
         database = await self._opened()
-        there = frozenset(file_names)
-        gone = [
-            recording_id
-            for recording_id, file_name in await database.files(node_name, UNDER_WAY)
-            if file_name not in there
-        ]
+        ended = await database.files(node_name, UNDER_WAY)
+        there = await asyncio.to_thread(file_names)
+        if there is None:
+            return ()
+        there = frozenset(there)
+        gone = [recording_id for recording_id, file_name in ended if file_name not in there]
         removed: tuple[pb.Recording, ...] = ()
         for first in range(0, len(gone), LIST_MAX):
             ids = gone[first : first + LIST_MAX]
@@ -175,13 +184,22 @@ class Catalogue:
         return removed
 
     async def _opened(self) -> Database:
+        failures = self._failures
         async with self._opening:
-            if self._database is None:
+            if self._database is not None:
+                return self._database
+            if self._failures != failures:
+                # Who waited for somebody's attempt need not make another, one after the other.
+                raise CatalogueError(self._failure)
+            try:
                 # In a thread: importing takes a third of a second.
                 database = await asyncio.to_thread(_make_database, self._url)
                 await database.open()
-                self._database = database
-            return self._database
+            except CatalogueError as error:
+                self._failures, self._failure = failures + 1, str(error)
+                raise
+            self._database = database
+            return database
 
 
 def _make_database(url: str) -> Database:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _CONNECTIONS_MAX = 4
 _WAIT_MAX_S = 10.0
-"""For a lock of SQLite's file, a connection to PostgreSQL, or an answer of it."""
+"""For a turn, a lock of SQLite's file, a connection to PostgreSQL, or an answer of it."""
 
 
 class Database:
@@ -176,7 +176,9 @@ class Database:
             )
             return found
 
-    async def files(self, node_name: str, without: Collection[int]) -> Sequence[tuple[str, str]]:
+    async def files(
+        self, node_name: str, without: Collection[int] = ()
+    ) -> Sequence[tuple[str, str]]:
         """Id and file name of each recording that has one and none of these statuses."""
         query = select(RECORDINGS.c.id, RECORDINGS.c.file_name).where(
             RECORDINGS.c.node_name == node_name,
@@ -204,9 +206,15 @@ class Database:
         """A connection within a transaction, which is committed unless something fails."""
         is_connected = False
         try:
-            async with self._turns, self._engine.begin() as connection:
-                is_connected = True
-                yield connection
+            # Behind many others who wait for a database that does not answer, it would be long.
+            async with asyncio.timeout(_WAIT_MAX_S):
+                await self._turns.acquire()
+            try:
+                async with self._engine.begin() as connection:
+                    is_connected = True
+                    yield connection
+            finally:
+                self._turns.release()
         except Exception as error:
             # Without a connection, the driver raises whatever it likes.
             if is_connected and not isinstance(error, CatalogueError | SQLAlchemyError | OSError):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from palomar_server.table import Mask
     from palomar_server.view import View
 
-_NUMBERS = {
+NUMBERS = {
     "ICMPv4": Protocol.ICMP,
     "ICMPv6": Protocol.ICMPV6,
     "TCP": Protocol.TCP,
@@ -29,7 +29,7 @@ _HAS_TRANSPORT = has_flags(Flag.L4)
 def compile_protocol(field: FieldFilter) -> Predicate:
     """Flows of one of the protocols; those of applications are in messages only."""
     members: frozenset[str] = field.parsed
-    is_transport = one_of("protocol", [_NUMBERS[name] for name in members if name in _NUMBERS])
+    is_transport = one_of("protocol", [NUMBERS[name] for name in members if name in NUMBERS])
 
     def predicate(view: View) -> Mask:
         mask = is_transport(view)

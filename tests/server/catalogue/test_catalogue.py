@@ -96,7 +96,7 @@ async def test_each_node_sees_its_own_entries_alone(catalogue: Catalogue) -> Non
     assert await catalogue.expired("a", 2**60) == ()
     assert await catalogue.next_expiry_ns("a") is None
     assert await catalogue.surplus("a", 0) == ()
-    assert await catalogue.delete_fileless("a", ()) == ()
+    assert await catalogue.delete_fileless("a", tuple) == ()
     assert ids((await catalogue.list("b")).recordings) == [1]
 
 
@@ -122,7 +122,9 @@ async def test_entries_go_whose_file_is_gone(catalogue: Catalogue) -> None:
     await catalogue.add(recording(2, file_name="gone"))
     await catalogue.add(recording(3, file_name="unfinished", status=pb.RECORDING_STATUS_RUNNING))
     await catalogue.add(recording(4))  # A stream's.
-    assert ids(await catalogue.delete_fileless("node", {"there", "foreign"})) == [2]
+    assert await catalogue.file_names("node") == {"there", "gone", "unfinished"}
+    assert await catalogue.delete_fileless("node", lambda: None) == ()
+    assert ids(await catalogue.delete_fileless("node", lambda: {"there", "foreign"})) == [2]
     assert ids((await catalogue.list("node")).recordings) == [4, 3, 1]
 
 
@@ -221,3 +223,16 @@ def test_several_processes_may_open_a_new_database_at_once(url: str) -> None:
     assert [(process.communicate()[1], process.returncode) for process in processes] == [
         ("", 0) for _ in processes
     ]
+
+
+async def test_many_who_come_while_it_cannot_be_opened_are_told_together(tmp_path: Path) -> None:
+    (tmp_path / "folder").write_text("no folder")
+    catalogue = Catalogue(f"sqlite+aiosqlite:///{tmp_path}/folder/catalogue.db")
+    told = await asyncio.gather(
+        *(catalogue.get("node", "a-00000001") for _ in range(8)), return_exceptions=True
+    )
+    assert {type(one) for one in told} == {CatalogueError}
+    assert catalogue._failures == 1
+    (tmp_path / "folder").unlink()
+    assert await catalogue.get("node", "a-00000001") is None
+    await catalogue.close()

@@ -143,3 +143,11 @@ async def test_a_defect_is_not_taken_for_a_fault_of_the_database(sqlite_url: str
         async with database._connected():
             raise KeyError("x")
     await database.close()
+
+
+async def test_who_gets_no_turn_is_told_in_time(
+    monkeypatch: pytest.MonkeyPatch, sqlite_url: str
+) -> None:
+    monkeypatch.setattr(database_module, "_WAIT_MAX_S", 0.05)
+    monkeypatch.setattr(database_module, "_CONNECTIONS_MAX", 0)
+    assert (await error_of(sqlite_url)).endswith("no answer within 0.05 s")

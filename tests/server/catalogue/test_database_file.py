@@ -57,3 +57,12 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
         make_database_file(tmp_path / "pipe")
     with pytest.raises(IsADirectoryError):
         make_database_file(tmp_path)
+
+
+@pytest.mark.parametrize("bits", [0o777, 0o1777, 0o770])
+def test_a_directory_that_others_may_write_to_is_refused(tmp_path: Path, bits: int) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state").chmod(bits)
+    with pytest.raises(OSError, match="state may be written by others"):
+        make_database_file(tmp_path / "state" / "palomar.db")
+    assert not [*(tmp_path / "state").iterdir()]
