@@ -51,6 +51,7 @@ _TRACEPOINT_PROGRAMS = ("drop", "record_drop")
 _MAPS = (
     *("events", "interfaces", "namespaces", "ignored_reasons", "connections", "counters"),
     *("recorded", "record_plans", "rule_numbers", "rule_networks", "record_losses"),
+    "record_siblings",
 )
 _NAMES = (*_TC_PROGRAMS, *_TRACEPOINT_PROGRAMS, *_MAPS)
 """What the child hands over, in this order."""
@@ -79,7 +80,7 @@ class Programs:
     maps: Mapping[str, int]
     """Map name -> descriptor: events, interfaces, namespaces, ignored_reasons, connections,
     counters (structs in programs/event.h, connection.h and ratelimit.h); recorded, record_plans,
-    rule_numbers, rule_networks, record_losses (rules.h)."""
+    rule_numbers, rule_networks, record_losses, record_siblings (rules.h)."""
     _closed: bool = False
 
     def __enter__(self) -> Self:

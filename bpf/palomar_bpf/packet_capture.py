@@ -135,6 +135,19 @@ class PacketCapture:
             if not rules:
                 self._become_idle()
 
+    def count_together(self, groups: Iterable[Collection[int]]) -> None:
+        """Have a lost packet count for one rule only of those of a group that it matched.
+
+        Args:
+            groups: Numbers of rules, also of some that are to be set; those in no group are by
+                themselves.
+
+        Raises:
+            CaptureError: the kernel refused.
+        """
+        with self._changing:
+            self._maps.count_together(groups)
+
     def read(self, timeout_s: float | None) -> PacketBatch | None:
         """Wait for packets and take all there are; from one thread.
 

@@ -17,7 +17,7 @@ from palomar_bpf.errors import BpfError, CaptureError
 from palomar_bpf.rule_tables import RuleTables, pack_set
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
 _INDEX = struct.Struct("=I")
 _LOSS = struct.Struct("=QQ")
@@ -36,9 +36,11 @@ class RuleMaps:
         self._numbers_fd = maps["rule_numbers"]
         self._networks_fd = maps["rule_networks"]
         self._losses_fd = maps["record_losses"]
+        self._siblings_fd = maps["record_siblings"]
         self._cpus = possible_cpus()
         self._numbers: dict[bytes, int] = {}
         self._networks: dict[bytes, int] = {}
+        self._siblings: dict[int, int] = {}
 
     def write(self, tables: RuleTables, *, enabled: int, snaplen_bytes: int) -> None:
         """Make the maps hold exactly this; which rules are enabled is written last.
@@ -59,6 +61,27 @@ class RuleMaps:
         _update(self._numbers_fd, self._numbers, tables.numbers)
         _update(self._networks_fd, self._networks, tables.networks)
         map_update(self._plan_fd, _INDEX.pack(0), tables.plan(enabled, snaplen_bytes))
+
+    def count_together(self, groups: Iterable[Collection[int]]) -> None:
+        """Have a loss count once for the rules of a group, whichever of them a packet matched.
+
+        Args:
+            groups: Numbers of rules; those in no group are by themselves.
+
+        Raises:
+            BpfError: the kernel refused.
+        """
+        wanted: dict[int, int] = {}
+        for group in groups:
+            lower = 0
+            for number in sorted(group):
+                wanted[number] = lower
+                lower |= 1 << number
+        for number in self._siblings.keys() | wanted.keys():
+            siblings = wanted.get(number, 0)
+            if self._siblings.get(number, 0) != siblings:
+                map_update(self._siblings_fd, _INDEX.pack(number), pack_set(siblings))
+                self._siblings[number] = siblings
 
     def lost(self, rule: int) -> tuple[int, int]:
         """Packets, and captured bytes of them, that a rule lost to a full ring since the load.

@@ -1,8 +1,8 @@
 """Ctrl-C for what should end in order: the first asks, the second insists.
 
-`Interrupts` stands in for Python's own handling of SIGINT and SIGTERM while a recording runs: the
-first of them begins the end, on a thread of its own so that reading goes on, and the second raises
-KeyboardInterrupt wherever the program is.
+`Interrupts` stands in for Python's own handling of SIGINT and SIGTERM, and of SIGHUP as a terminal
+that closes sends it, while a recording runs: the first of them begins the end, on a thread of its
+own so that reading goes on, and the second raises KeyboardInterrupt wherever the program is.
 """
 
 import signal
@@ -29,7 +29,7 @@ class Interrupts:
         self.seen = False
 
     def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             # Whoever started us with it ignored, as a shell does with `&`, means Ctrl-C for others.
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._catch)

@@ -3,7 +3,9 @@
 Called by `commands.recordings`.
 """
 
+import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ from palomar.output import standard_error, standard_output
 from palomar.printers.escape import visible
 from palomar.protojson import to_json
 from palomar.quantities import bytes_text
+from palomar.recording_run import STANDARD_OUTPUT, refuse_terminal
 from palomar.recording_status import StatusLine
 from palomar.recording_text import (
     loss_lines,
@@ -81,7 +84,10 @@ def delete_recordings(invocation: "Invocation", recording_ids: Sequence[str]) ->
 def fetch_recording(
     invocation: "Invocation", recording_id: str, path: str, *, overwrite: bool
 ) -> None:
-    """Download the file of a recording, and print where it is."""
+    """Download the file of a recording, and print where it is; `-` prints the file itself."""
+    if path == STANDARD_OUTPUT:
+        _print_file(invocation, recording_id)
+        return
     with invocation.client() as client:
         with StatusLine(sys.stderr) as status:
             written = client.download_recording(
@@ -89,6 +95,20 @@ def fetch_recording(
             )
         size = bytes_text(written.stat().st_size)
     _print(f"{visible(str(written))} ({size})\n")
+
+
+def _print_file(invocation: "Invocation", recording_id: str) -> None:
+    """Write the file of a recording to standard output, once it came whole."""
+    refuse_terminal(f"palomar recordings download {recording_id} -w - | tshark -r -")
+    with (
+        tempfile.TemporaryDirectory(prefix="palomar-") as folder,
+        invocation.client() as client,
+    ):
+        with StatusLine(sys.stderr) as status:
+            written = client.download_recording(recording_id, folder, on_progress=status.downloaded)
+        with written.open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
 
 
 def _stopped_text(recording: "Recording") -> str:

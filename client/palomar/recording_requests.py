@@ -69,6 +69,9 @@ class RecordKeywords(FilterKeywords, total=False):
     """How long the node keeps the file at most; means nothing for a stream."""
 
 
+_OWN_KEYWORDS: Final = RecordKeywords.__annotations__.keys() - FilterKeywords.__annotations__.keys()
+
+
 def start_request(
     filters: Iterable[Filter | FlowFilter],
     exclude: Iterable[Filter | FlowFilter],
@@ -82,8 +85,12 @@ def start_request(
     """
     filters = tuple(filters)
     rest = dict(keywords)
-    own = {name: rest.pop(name) for name in keywords if name in RecordKeywords.__annotations__
-           and name not in FilterKeywords.__annotations__}  # fmt: skip
+    own = {name: rest.pop(name) for name in _OWN_KEYWORDS & rest.keys()}
+    if unknown := [name for name in rest if name not in FilterKeywords.__annotations__]:
+        raise TypeError(
+            f"{unknown[0]!r} is no keyword of a recording; there are "
+            f"{', '.join(sorted(_OWN_KEYWORDS))}, and those of a filter"
+        )
     if rest and filters:
         raise InvalidRequest(
             f"filters come both as objects and as keywords ({', '.join(rest)}); put the keywords "
@@ -193,7 +200,9 @@ def _duration_ns(own: dict[str, object], name: str) -> int:
 
 
 def _number(own: dict[str, object], name: str, maximum: int) -> int:
-    value = cast("int", own.get(name, 0))
+    value = own.get(name, 0)
+    if not isinstance(value, int):
+        raise InvalidRequest(f"{name} {value!r} is no whole number")
     if not 0 <= value <= maximum:
         raise InvalidRequest(f"{name} {value} is not between 0 and {maximum}")
     return value

@@ -22,7 +22,7 @@ from palomar.printers.escape import visible
 from palomar.protojson import to_json
 from palomar.quantities import time_text
 from palomar.recording_status import StatusLine
-from palomar.recording_text import end_text, has_failed, loss_lines, lost_text, written_text
+from palomar.recording_text import closing_lines, end_text, has_failed, lost_text, written_text
 
 if TYPE_CHECKING:
     from palomar.client import Client
@@ -63,11 +63,7 @@ class RecordPlan:
         if self.detach and self.file:
             raise InvalidRequest("--detach leaves the file on the node; leave out -w")
         if self.file == STANDARD_OUTPUT:
-            if sys.stdout.isatty():
-                raise InvalidRequest(
-                    "-w - writes packets to standard output, which is a terminal; pipe it into "
-                    "something, as in: palomar record -w - | tshark -r -"
-                )
+            refuse_terminal("palomar record -w - | tshark -r -")
             return
         if not self.file:
             return
@@ -78,6 +74,22 @@ class RecordPlan:
             raise file_exists(path)
         if not os.access(path.parent, os.W_OK | os.X_OK):
             raise InvalidRequest(f"cannot write to directory {path.parent}; name a file elsewhere")
+
+
+def refuse_terminal(example: str) -> None:
+    """Write packets to no terminal.
+
+    Args:
+        example: What to do instead.
+
+    Raises:
+        InvalidRequest: Standard output is one.
+    """
+    if sys.stdout.isatty():
+        raise InvalidRequest(
+            "-w - writes packets to standard output, which is a terminal; pipe it into "
+            f"something, as in: {example}"
+        )
 
 
 def run_recording(invocation: "Invocation", plan: RecordPlan) -> None:
@@ -183,17 +195,23 @@ class _Recording:
         """Download the file, if that is wanted; returns where it is."""
         if not self._plan.file:
             return ""
-        path = self._client.download_recording(
-            ended.id,
-            self._plan.file,
-            overwrite=self._plan.overwrite,
-            on_progress=status.downloaded,
-        )
+        try:
+            path = self._client.download_recording(
+                ended.id,
+                self._plan.file,
+                overwrite=self._plan.overwrite,
+                on_progress=status.downloaded,
+            )
+        except InvalidRequest as error:
+            if error.status:
+                raise
+            # The arguments were right when the recording began: this is no matter of usage.
+            raise PalomarError(str(error)) from error
         return str(path)
 
     def _conclude(self, ended: "Recording", path: str) -> None:
         counts = ended.counts
-        for line in loss_lines(counts):
+        for line in closing_lines(ended):
             self._tell(line)
         packets, lost = written_text(counts), lost_text(counts)
         if path:
@@ -268,7 +286,7 @@ class _Streaming:
 
     def _conclude(self, recording: "Recording") -> None:
         counts = recording.counts
-        for line in loss_lines(counts):
+        for line in closing_lines(recording):
             self._errors.write(f"palomar: {line}\n")
         text = f"{written_text(counts)} written to standard output; {lost_text(counts)}"
         self._errors.write(f"{to_json(recording) if self._plan.as_json else text}\n")

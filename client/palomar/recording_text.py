@@ -41,7 +41,11 @@ _STAGES: Final = (
             "--recording-queue-bytes of palomard"
         ),
     ),
-    ("lost_disk", "disk", "could not be written: see the log of palomard"),
+    (
+        "lost_disk",
+        "disk",
+        "could not be written any more: palomar recordings show tells why the recording ended",
+    ),
 )
 """By field of RecordingCounts: its name, and what happened with what to do."""
 
@@ -58,6 +62,9 @@ _ENDS: Final = {
     RecordingEnd.RECORDING_END_ERROR: "recording failed",
     RecordingEnd.RECORDING_END_INTERRUPTED: "palomard ended in the middle of it",
 }
+_UNASKED: Final = frozenset(
+    {RecordingEnd.RECORDING_END_SHUTDOWN, RecordingEnd.RECORDING_END_FILE_SIZE}
+)
 _FAILED: Final = frozenset({RECORDING_STATUS_FAILED, RECORDING_STATUS_INTERRUPTED})
 _NONE: Final = "-"
 _HEADING: Final = ("ID", "STATUS", "END", "PACKETS", "BYTES", "LOST", "SIZE", "STARTED", "BY")
@@ -96,6 +103,35 @@ def loss_lines(counts: RecordingCounts) -> list[str]:
         for field, _, advice in _STAGES
         if _lost(counts, field).packets
     ]
+
+
+def closing_lines(recording: Recording) -> list[str]:
+    """Say what is to know of a recording that has ended, beside its counts.
+
+    That is what was lost, that nothing came, and an end that nobody here asked for. What failed is
+    told elsewhere.
+    """
+    lines = [*loss_lines(recording.counts), _nothing_line(recording)]
+    stop = recording.request.stop
+    late = recording.end == RecordingEnd.RECORDING_END_DURATION and not stop.HasField("duration")
+    if late or recording.end in _UNASKED:
+        lines.append(f"the recording ended early: {end_text(recording)}")
+    return [line for line in lines if line]
+
+
+def _nothing_line(recording: Recording) -> str:
+    counts = recording.counts
+    if counts.captured.packets or lost_packets(counts):
+        return ""
+    if recording.request.trigger.filters and not recording.HasField("triggered"):
+        return (
+            "no packet of the trigger came; palomar observe with its filters shows whether there "
+            "are such flows"
+        )
+    return (
+        "no packet matched; palomar observe with the same filters shows whether there are such "
+        "flows"
+    )
 
 
 def end_text(recording: Recording) -> str:
@@ -145,7 +181,7 @@ def recording_details(recording: Recording) -> str:
         ("ended", _time(recording, "ended")),
         ("captured", _amount(counts.captured)),
         ("written", _amount(counts.written)),
-        ("lost", lost_text(counts)),
+        ("lost", lost_text(counts).removesuffix(" lost")),
         ("interfaces", ", ".join(recording.interface_names)),
         ("file", recording.file_name),
         ("size", f"{count_text(recording.file_bytes)} bytes" if recording.file_bytes else ""),
@@ -183,7 +219,7 @@ def _trigger_text(recording: Recording) -> str:
     if not recording.request.HasField("trigger"):
         return ""
     trigger = recording.request.trigger
-    text = describe_filters(trigger.filters, []) if trigger.filters else "any packet"
+    text = describe_filters(trigger.filters, []) if trigger.filters else "none"
     if before_ns := trigger.before.ToNanoseconds():
         text += f", and {duration_text(before_ns)} before"
     return text
@@ -221,7 +257,9 @@ def _amount(count: PacketCount) -> str:
 
 
 def _time(recording: Recording, field: Literal["triggered", "ended", "expires"]) -> str:
-    return time_text(getattr(recording, field)) if recording.HasField(field) else ""
+    if not recording.HasField(field):
+        return ""
+    return time_text(getattr(recording, field), precise=field != "expires")
 
 
 def _enum_text(members: Iterable[tuple[str, int]], number: int, prefix: str) -> str:

@@ -19,6 +19,7 @@ from palomar_recorder.name import PARTIAL_SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from typing_extensions import Buffer  # of collections.abc from Python 3.12 on
 
@@ -158,7 +159,7 @@ class FileTarget:
         self.sha256 = self._hash.hexdigest()
 
     def _publish(self) -> None:
-        publish(self._directory_fd, self.file_name)
+        publish(self._directory_fd, self.file_name, self._space.still())
 
     def _try(self, what: str, step: Callable[[], None]) -> None:
         """Run a step of the end; the first that fails is told, and none keeps others from it."""
@@ -174,16 +175,23 @@ class FileTarget:
                 os.close(fd)
 
 
-def publish(directory_fd: int, file_name: str) -> None:
+def publish(directory_fd: int, file_name: str, guard: AbstractContextManager[None]) -> None:
     """Take the ".partial" off a file's name, and make that last.
 
     Args:
         directory_fd: of the directory it is in.
         file_name: the name without it.
+        guard: entered while the names change.
 
     Raises:
         OSError: FileExistsError if another file has that name, which stays.
     """
+    with guard:
+        _take_name(directory_fd, file_name)
+    os.fsync(directory_fd)
+
+
+def _take_name(directory_fd: int, file_name: str) -> None:
     partial = file_name + PARTIAL_SUFFIX
     try:
         # Renaming would take the place of another file.
@@ -212,7 +220,6 @@ def publish(directory_fd: int, file_name: str) -> None:
         os.rename(partial, file_name, src_dir_fd=directory_fd, dst_dir_fd=directory_fd)
     else:
         os.unlink(partial, dir_fd=directory_fd)
-    os.fsync(directory_fd)
 
 
 def open_regular(file_name: str, flags: int, directory_fd: int) -> int:

@@ -120,7 +120,10 @@ class PcapngEncoder:
             blocks.time_option(blocks.ISB_ENDTIME, ended_ns),
         ]
         if not number:
-            options.insert(0, blocks.text_option(blocks.OPT_COMMENT, _summary(counts)))
+            text = _summary(counts)
+            if len(self._numbers) > 1:
+                text = f"all interfaces together\n{text}"
+            options.insert(0, blocks.text_option(blocks.OPT_COMMENT, text))
         if len(self._numbers) == 1:
             lost = counts.lost_perf_ring.packets
             options += [
@@ -180,7 +183,7 @@ def _summary(counts: Counts) -> str:
             ("captured", counts.captured),
             ("written", counts.written),
             ("lost in the perf ring", counts.lost_perf_ring),
-            ("lost in the queue", counts.lost_sink_queue),
+            ("lost in the sink queue", counts.lost_sink_queue),
             ("lost on disk", counts.lost_disk),
         )
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from palomar_recorder.ending import Ending, WriteError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 class Space:
@@ -85,6 +86,17 @@ class Space:
     def add(self, size_bytes: int) -> None:
         """Count bytes that came without a claim, or, negative, went."""
         with self._lock:
+            self._used_bytes += size_bytes
+
+    @contextlib.contextmanager
+    def still(self, size_bytes: int = 0) -> Iterator[None]:
+        """Nothing is counted meanwhile: a file that gets another name might be missed.
+
+        Args:
+            size_bytes: what comes, or, negative, goes meanwhile.
+        """
+        with self._lock:
+            yield
             self._used_bytes += size_bytes
 
     def recount(self) -> int:

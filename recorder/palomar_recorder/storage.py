@@ -152,14 +152,15 @@ class Storage:
         if not self.directory.exists():
             return
         with self.in_use(f"removing {file_name}") as directory_fd:
-            names = [file_name, file_name + SIDECAR_SUFFIX]
+            # The file last: what is left if we die in between is found again.
+            names = [file_name + SIDECAR_SUFFIX, file_name]
             if _is_left(file_name + PARTIAL_SUFFIX, directory_fd):
                 names.append(file_name + PARTIAL_SUFFIX)
             for name in names:
                 with contextlib.suppress(FileNotFoundError):
                     size = os.stat(name, dir_fd=directory_fd, follow_symlinks=False).st_size
-                    os.unlink(name, dir_fd=directory_fd)
-                    self._space.add(-size)
+                    with self._space.still(-size):
+                        os.unlink(name, dir_fd=directory_fd)
             os.fsync(directory_fd)
 
     def orphans(self) -> list[str]:
@@ -204,7 +205,7 @@ class Storage:
                 file.seek(0)
                 while piece := file.read(_READ_BYTES):
                     checksum.update(piece)
-                publish(directory_fd, file_name)
+                publish(directory_fd, file_name, self._space.still())
             self._space.recount()
         return AdoptedFile(size, checksum.hexdigest())
 

@@ -244,6 +244,7 @@ class Daemon:
             await asyncio.to_thread(dispatcher.start)
             agent.on_context(dispatcher.context_changed)
             recorder.sessions.connect(dispatcher, agent)
+            self._metrics.add_flight_recorder(dispatcher)
         resources.push_async_callback(recorder.close)
         recorder.start_tidying()
 

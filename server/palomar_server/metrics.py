@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from palomar_server.hooks import Hooks
     from palomar_server.monitor_socket import MonitorServer
     from palomar_server.pipeline import Pipeline
+    from palomar_server.recording.dispatcher import Dispatcher
     from palomar_server.recording.sessions import Sessions
     from palomar_server.ring import Ring
     from palomar_server.streams import Streams
@@ -290,6 +291,20 @@ class Metrics:
                     "Size of the files that are being recorded.",
                     sessions.file_bytes,
                 ),
+            ]
+
+        self._add(read)
+
+    def add_flight_recorder(self, dispatcher: Dispatcher) -> None:
+        """What the flight recorder lacks."""
+
+        def read() -> list[Metric]:
+            return [
+                _counter(
+                    "palomar_flight_recorder_lost_packets",
+                    "Packets that the flight recorder lacks, as the perf ring was full.",
+                    dispatcher.flight_lost.packets,
+                )
             ]
 
         self._add(read)

@@ -135,10 +135,10 @@ class Settings(RecordingSettings):
     same packets; where both are wanted, say so."""
     capture: Literal["always", "on-demand"] = "always"
     """When to capture, from the kernel and from Cilium: always, or on-demand, only while a request
-    follows, a monitor client is connected, events are recorded, or packets are recorded by what only
-    flows tell. Default: always, so that clients can look back; on-demand costs nothing for each
-    packet while nobody looks, some 20 ms for each interface when somebody comes, and the directions
-    of connections opened before that."""
+    follows, a monitor client is connected, events are recorded, or packets by what only flows tell.
+    Default: always, so that clients can look back; on-demand costs nothing for each packet while
+    nobody looks, some 20 ms for each interface when somebody comes, and the directions of
+    connections opened before that."""
     snaplen_bytes: Annotated[int, Field(ge=64, le=60_000)] = 128
     """Bytes of each packet that an event carries. Default 128: room for the headers up to TCP, IP
     options and tags included. `palomar record` has whole packets whatever stands here."""

@@ -23,6 +23,7 @@ Keys of a context object, all optional; null in the place of a value forgets it:
 
 from __future__ import annotations
 
+from collections import ChainMap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -55,6 +56,8 @@ _STABLE_REASONS = dict(drop_reason_pb2.KernelDropReason.items())
 _SYMBOLS_MAX = 65_536
 _LOOKUP_MARGIN_NS = 60_000_000_000
 """A link in use is looked up anew with each `boot_offset_ns`; this is a few times as long."""
+_FORMER_LINKS_MAX = 1_024
+"""Links that are gone whose names are kept."""
 _LINK_ROWS = 65_536
 """Interfaces with a larger ifindex are looked up one by one."""
 
@@ -115,6 +118,7 @@ class Surroundings:
         self._oldest_ns = 0
         self._oldest_flow_ns = 0
         self._links: dict[int, str] = {}
+        self._former_links: dict[int, str] = {}
         self._link_rows = np.zeros(_LINK_ROWS, np.uint32)
         self._reasons: dict[int, str] = {}
         self._symbols: dict[int, str] = {}
@@ -152,6 +156,11 @@ class Surroundings:
         It changes with the context: whoever goes through all of it keeps the agent apart.
         """
         return self._links
+
+    @property
+    def known_links(self) -> Mapping[int, str]:
+        """As `links`, and behind those the last that are gone: their packets may be on the way."""
+        return ChainMap(self._links, self._former_links)
 
     @property
     def refused(self) -> dict[str, int]:
@@ -212,7 +221,11 @@ class Surroundings:
     def _apply_link(self, key: str, name: str | None) -> None:
         ifindex = int(key)
         if name is None:
-            self._links.pop(ifindex, None)
+            if (former := self._links.pop(ifindex, None)) is not None:
+                self._former_links.pop(ifindex, None)
+                self._former_links[ifindex] = former
+                if len(self._former_links) > _FORMER_LINKS_MAX:
+                    del self._former_links[next(iter(self._former_links))]
         else:
             self._links[ifindex] = text(name)
         if 0 <= ifindex < _LINK_ROWS:
@@ -286,7 +299,7 @@ class Surroundings:
         if np.count_nonzero(rows) == len(rows):
             return rows
         for ifindex in np.unique(ifindexes[(rows == 0) & (ifindexes != 0)]).tolist():
-            row = self.interface(ifindex, self._links.get(ifindex, ""))
+            row = self.interface(ifindex, self.known_links.get(ifindex, ""))
             rows[ifindexes == ifindex] = row
             if ifindex < _LINK_ROWS - 1:
                 self._link_rows[ifindex] = row

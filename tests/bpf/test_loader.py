@@ -85,7 +85,7 @@ def test_options_load_and_leave_nothing_when_closed(
         fds = [programs.trace_ingress_fd, programs.trace_egress_fd, programs.drop_fd]
         fds += [programs.record_ingress_fd, programs.record_egress_fd, programs.record_drop_fd]
         fds += programs.maps.values()
-        assert len(set(fds)) == 17
+        assert len(set(fds)) == 18
         assert not any(os.get_inheritable(fd) for fd in fds)
         assert list(folder.iterdir()) == []
     programs.close()

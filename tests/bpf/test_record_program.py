@@ -316,6 +316,25 @@ def test_losses_are_counted_for_each_rule_that_matched(recorder: Recorder) -> No
     ]
 
 
+def test_a_loss_counts_once_for_rules_that_belong_together(recorder: Recorder) -> None:
+    numbers = (3, 70, 71, 255)
+    recorder.activate(dict.fromkeys(numbers, CaptureRule()) | {70: CaptureRule(protocols=(TCP,))})
+    recorder.reader.close()
+
+    def lost(name: str, *groups: tuple[int, ...]) -> list[int]:
+        before = [recorder.maps.lost(rule)[0] for rule in numbers]
+        recorder.maps.count_together(groups)
+        recorder.bench.run(SAMPLES[name].frame, record=True, times=2)
+        after = [recorder.maps.lost(rule)[0] for rule in numbers]
+        return [new - old for old, new in zip(before, after, strict=True)]
+
+    assert lost("tcp") == [2, 2, 2, 2]
+    assert lost("tcp", (255, 70, 71)) == [2, 2, 0, 0]
+    assert lost("udp", (255, 70, 71)) == [2, 0, 2, 0]
+    assert lost("tcp", (3, 255), (70, 71)) == [2, 2, 0, 0]
+    assert lost("udp") == [2, 0, 2, 2]
+
+
 def test_the_networks_of_a_thousand_pods_are_told_apart(recorder: Recorder) -> None:
     pods = [ipaddress.ip_address("10.4.0.0") + number for number in range(0, 2000, 2)]
     recorder.activate({1: CaptureRule(destinations=tuple(N(pod) for pod in pods))})

@@ -6,7 +6,7 @@ import pytest
 from palomar.interrupts import Interrupts
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_signal_begins_the_end_and_the_second_insists(number: signal.Signals) -> None:
     begun = threading.Event()
     before = signal.getsignal(number)

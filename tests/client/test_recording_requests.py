@@ -97,6 +97,7 @@ def test_one_tuple_needs_no_list() -> None:
         {"name": "a" * 41},
         {"format": "erf"},
         {"packets_max": -1},
+        {"packets_max": "7"},
         {"bytes_max": 1 << 64},
         {"snaplen_bytes": 1 << 32},
         {"duration": "5"},
@@ -119,7 +120,7 @@ def test_filters_come_one_way_only() -> None:
 
 def test_unknown_keywords_are_a_mistake_of_the_program() -> None:
     wrong: Any = {"colour": "red"}
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match=r"'colour' is no keyword of a recording.* packets_max"):
         start_request((), (), **wrong)
 
 

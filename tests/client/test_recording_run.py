@@ -51,6 +51,16 @@ def test_packets_are_in_the_file_and_the_last_line_says_how_many(tmp_path: Path)
     assert "2024-03-12" in kept
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="others are refused before anything begins")
+def test_a_file_that_cannot_be_written_after_all_is_an_error_and_no_matter_of_usage() -> None:
+    # Root may, by the permissions, and no file can be made there.
+    done = run(ending(), "--packets", "142", "-w", "/proc/x.pcapng")
+    assert done.exit_code == 1
+    assert "Usage" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("palomar: cannot write /proc/")
+    assert "palomar recordings show palomar-00000000" in done.stderr
+
+
 def test_losses_are_told_with_what_to_do(tmp_path: Path) -> None:
     recordings = ending()
     recordings.counts = [counts(142, ring=3)]

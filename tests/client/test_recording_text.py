@@ -2,6 +2,7 @@ import pytest
 from google.protobuf.json_format import ParseDict
 
 from palomar.recording_text import (
+    closing_lines,
     end_text,
     filter_text,
     has_failed,
@@ -67,7 +68,7 @@ def test_losses_come_with_what_to_do() -> None:
     assert "--record-pages-per-cpu" in ring
     assert ring.startswith("1 packet came")
     assert "--recording-queue-bytes" in queue
-    assert "log" in disk
+    assert "recordings show" in disk
 
 
 @pytest.mark.parametrize("end", RecordingEnd.values()[1:])
@@ -111,7 +112,7 @@ def test_details_have_every_part() -> None:
     for part in (
         "default/node-1", "complete", "it has the packets", "verdict DROPPED", "pcap-filter 'tcp'",
         "and 2s before", "10 packets, 2.0 KiB, 1m30s", "128 bytes", "pcap", "10:20:30.500Z",
-        "2024-03-05 10:20:31Z", "10 packets, 7,000 bytes", "3 lost (perf ring 2, sink queue 1)",
+        "2024-03-05 10:20:31.000Z", "10 packets, 7,000 bytes", "3 lost (perf ring 2, sink queue 1)",
         "veth0, veth1", "7,164 bytes", "ab", "2024-03-12",
     ):  # fmt: skip
         assert part in text
@@ -130,3 +131,25 @@ def test_what_a_newer_server_has_more_is_its_number() -> None:
     assert status_text(recording) == "99"
     assert end_text(recording) == "of reason 98"
     assert lost_text(RecordingCounts()) == "none lost"
+
+
+def test_a_recording_of_nothing_says_where_to_look() -> None:
+    recording = Recording()
+    assert closing_lines(recording)[0].startswith("no packet matched")
+    recording.request.trigger.filters.add(verdict=["DROPPED"])
+    assert closing_lines(recording)[0].startswith("no packet of the trigger came")
+    recording.triggered.GetCurrentTime()
+    assert closing_lines(recording)[0].startswith("no packet matched")
+    assert not closing_lines(Recording(counts=counts(1)))
+    assert closing_lines(Recording(counts=counts(0, ring=1)))[0].startswith("1 packet came faster")
+
+
+def test_an_end_that_nobody_asked_for_is_told() -> None:
+    recording = Recording(counts=counts(1), end=RecordingEnd.RECORDING_END_FILE_SIZE)
+    assert closing_lines(recording) == [
+        "the recording ended early: its file is as large as one may be"
+    ]
+    recording.end = RecordingEnd.RECORDING_END_DURATION
+    assert closing_lines(recording) == ["the recording ended early: its time was up"]
+    recording.request.stop.duration.FromSeconds(1)
+    assert not closing_lines(recording)

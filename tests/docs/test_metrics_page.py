@@ -14,6 +14,7 @@ from palomar_server.monitor_socket import MonitorServer
 from palomar_server.streams import Streams
 from palomar_server.testing import Core, batch_of
 from palomar_server.waker import Waker
+from tests.server.recording.dispatch_testbed import Dispatching
 from tests.server.recording.recording_testbed import RecordingNode
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
@@ -41,6 +42,7 @@ async def test_the_page_has_every_metric_with_its_labels(tmp_path: Path) -> None
     writer.close()
     async with RecordingNode(tmp_path).running(connected=False) as recorder:
         metrics.add_recordings(recorder.sessions)
+    metrics.add_flight_recorder(Dispatching().dispatcher)
     served = {
         (sample.name, tuple(sample.labels))
         for family in metrics.registry.collect()

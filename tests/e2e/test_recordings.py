@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -467,9 +468,11 @@ def test_stock_caller_that_leaves_ends_its_recording_with_a_word_why(
     everything = recorder_pb2.Filter(source_cidr="0.0.0.0/0", destination_cidr="0.0.0.0/0")
     start = recorder_pb2.RecordRequest(start=recorder_pb2.StartRecording(include=[everything]))
 
+    gone = threading.Event()
+
     def requests() -> Iterator[recorder_pb2.RecordRequest]:
         yield start
-        time.sleep(DEADLINE_S)
+        gone.wait(DEADLINE_S)
 
     call = stub.Record(requests())
     assert next(call).HasField("running")
@@ -477,6 +480,7 @@ def test_stock_caller_that_leaves_ends_its_recording_with_a_word_why(
     while next(call).running.stats.packets_captured < 3:
         pass
     call.cancel()
+    gone.set()
     found = recordings.stub.List(api.ListRequest(limit=1), timeout=DEADLINE_S).recordings[0]
     told = recordings.ended(found.id)
     assert told.end == api.RECORDING_END_CALLER_GONE

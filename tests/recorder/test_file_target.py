@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -8,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -237,7 +239,7 @@ def test_publishing_ends_what_a_crash_left_between_two_names(tmp_path: Path) -> 
     partial.write_bytes(b"x")
     (tmp_path / "a.pcap").hardlink_to(partial)
     fd = os.open(tmp_path, os.O_RDONLY)
-    publish(fd, "a.pcap")
+    publish(fd, "a.pcap", contextlib.nullcontext())
     os.close(fd)
     assert [path.name for path in tmp_path.iterdir()] == ["a.pcap"]
 
@@ -260,6 +262,7 @@ def test_only_plain_files_are_opened(tmp_path: Path) -> None:
 
 WRITER = """
 import sys
+import threading
 from pathlib import Path
 from palomar_recorder.sink import Sink
 from palomar_recorder.stop_condition import StopCondition
@@ -322,3 +325,21 @@ def test_a_recording_that_is_killed_leaves_a_readable_file(
     assert all(place > 0 for place in found)
     assert found == sorted(found)
     subprocess.run(["capinfos", "-c", str(path)], check=True, capture_output=True, timeout=30)
+
+
+def test_files_that_get_their_names_are_not_missed_in_the_count(tmp_path: Path) -> None:
+    storage = Storage(tmp_path / "r", max_bytes=1 << 30, free_min_bytes=0, file_max_bytes=1 << 30)
+    targets = [storage.create(f"a{number}", ".pcap") for number in range(100)]
+    for target in targets:
+        target.write([bytes(100)])
+
+    def finish() -> None:
+        for target in targets:
+            target.finish([])
+
+    finishing = threading.Thread(target=finish)
+    finishing.start()
+    counted = {storage.used_bytes}
+    while finishing.is_alive():
+        counted.add(storage.used_bytes)
+    assert counted == {100 * 100}

@@ -71,3 +71,11 @@ def test_bytes_without_a_claim_are_counted(fd: int) -> None:
     assert space.room_bytes(fd) == 60
     space.add(-40)
     assert space.room_bytes(fd) == 100
+
+
+def test_what_goes_while_nothing_is_counted_is_free(fd: int) -> None:
+    space = Space(max_bytes=100, free_min_bytes=0, count_bytes=lambda: 60)
+    space.recount()
+    with space.still(-60):
+        assert not space._lock.acquire(blocking=False)
+    assert space.room_bytes(fd) == 100

@@ -23,6 +23,7 @@ from palomar_server.streams import Streams
 from palomar_server.table import Kind
 from palomar_server.testing import START_NS, Core, batch_of, flow_rows, packet, trace_payload
 from palomar_server.waker import Waker
+from tests.server.recording.dispatch_testbed import Dispatching
 from tests.server.recording.recording_testbed import RecordingNode, frame
 
 if TYPE_CHECKING:
@@ -178,6 +179,15 @@ async def test_recordings_tell_what_became_of_packets(metrics: Metrics, tmp_path
     assert value(metrics, "palomar_recording_packets_total", stage="written") == 1
     assert value(metrics, "palomar_recording_bytes_total", stage="captured") == len(frame())
     assert value(metrics, "palomar_recording_packets_total", stage="lost_disk") == 0
+
+
+def test_what_the_flight_recorder_lacks_is_told(metrics: Metrics) -> None:
+    node = Dispatching(flight_recorder_bytes=1 << 16)
+    metrics.add_flight_recorder(node.dispatcher)
+    node.dispatcher.start()
+    node.source.lose(3, 300)
+    node.dispatcher.close()
+    assert value(metrics, "palomar_flight_recorder_lost_packets_total") == 3
 
 
 def test_a_name_that_is_taken_is_refused(metrics: Metrics) -> None:

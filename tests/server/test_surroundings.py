@@ -196,7 +196,7 @@ def test_links_have_the_name_of_their_time(surroundings: Surroundings) -> None:
     assert link(surroundings, 3, 3) == [Interface(3, "lan0")] * 2
     assert surroundings.interfaces.value(int(before[0])).name == "eth0"
     surroundings.apply({"links": {"3": None}})
-    assert link(surroundings, 3) == [Interface(3, "")]
+    assert link(surroundings, 3) == [Interface(3, "lan0")]
 
 
 def test_names_that_are_not_utf_8_can_be_encoded(surroundings: Surroundings) -> None:
@@ -326,3 +326,17 @@ def test_links_are_known_by_name_for_as_long_as_they_are_there() -> None:
     assert dict(surroundings.links) == {7: "eth0", 9: "veth1"}
     surroundings.apply({"links": {"7": None, "9": "lxc1"}})
     assert dict(surroundings.links) == {9: "lxc1"}
+
+
+def test_the_names_of_the_last_links_that_went_are_known_until_another_has_their_index(
+    surroundings: Surroundings,
+) -> None:
+    for ifindex in range(1, 1_100):
+        surroundings.apply({"links": {ifindex: f"veth{ifindex}"}})
+        surroundings.apply({"links": {ifindex: None}})
+    assert not surroundings.links
+    assert len(surroundings.known_links) == 1_024
+    surroundings.apply({"links": {1_098: "new"}})
+    rows = surroundings.link_rows(np.array([1_099, 1_098, 1], np.uint32))
+    names = [surroundings.interfaces.value(row).name for row in rows.tolist()]
+    assert names == ["veth1099", "new", ""]

@@ -4,8 +4,8 @@
  *
  * What they send is the monitor message of trace.c or drop.c behind the set of rules that the packet
  * matched. A VLAN tag that the kernel keeps beside the packet's bytes stands in src_label, as it was
- * on the wire; palomar_bpf/packet_batch.py puts it back into its place. They never change what happens to a packet, nor the connection table, and keep no rate:
- * whoever records wants it all.
+ * on the wire; palomar_bpf/packet_batch.py puts it back into its place. They never change what
+ * happens to a packet, nor the connection table, and keep no rate: whoever records wants it all.
  */
 
 struct trace_record {

@@ -60,6 +60,8 @@ BPF_ARRAY(record_plans, struct record_plan, 1);
 BPF_HASH(rule_numbers, struct rule_number, struct rule_set, RULE_NUMBERS_MAX);
 BPF_LPM_TRIE(rule_networks, struct rule_network, struct rule_set, RULE_NETWORKS_MAX);
 BPF_PERCPU_ARRAY(record_losses, struct record_loss, RULES_MAX);
+/* For each rule, those of the same recording with lower numbers: a loss counts for the first only. */
+BPF_ARRAY(record_siblings, struct rule_set, RULES_MAX);
 BPF_PERF_OUTPUT(recorded);
 
 static __always_inline bool is_empty(const struct rule_set *set) {
@@ -144,7 +146,14 @@ static __always_inline void match(struct rule_set *set, const struct record_plan
     narrow_by_network(set, plan, SIDE_SOURCE, version, &packet->source);
 }
 
-/* The ring was full: count it for each rule that a packet of `bytes` captured bytes matched. */
+static __always_inline bool intersect(const struct rule_set *a, const struct rule_set *b) {
+    return (a->words[0] & b->words[0]) | (a->words[1] & b->words[1]) |
+           (a->words[2] & b->words[2]) | (a->words[3] & b->words[3]);
+}
+
+/* The ring was full: count it for each rule that a packet of `bytes` captured bytes matched, but for
+ * one only of those that belong together.
+ */
 static __always_inline void count_loss(const struct rule_set *set, u32 bytes) {
 #pragma unroll
     for (int i = 0; i < RULE_WORDS; i++) {
@@ -153,9 +162,13 @@ static __always_inline void count_loss(const struct rule_set *set, u32 bytes) {
 #pragma clang loop unroll(disable)
         for (int bit = 0; left && bit < 64; bit++, left >>= 1) {
             int rule = i * 64 + bit;
+            struct rule_set *siblings;
             struct record_loss *loss;
 
             if (!(left & 1))
+                continue;
+            siblings = record_siblings.lookup(&rule);
+            if (siblings && intersect(siblings, set))
                 continue;
             loss = record_losses.lookup(&rule);
             if (!loss)

@@ -68,6 +68,7 @@ def _limit_options() -> list[click.Parameter]:
     params=[*filter_options(), *_limit_options()],
     short_help="Record packets.",
 )
+@click.argument("rules", nargs=-1, metavar="[TUPLE]...")
 @click.option(
     "-w",
     "--write",
@@ -122,7 +123,8 @@ def record(ctx: click.Context, /, **options: Any) -> None:
 
     what = scope_keywords(ctx, options)
     what.update(
-        tuples=options["tuples"],
+        # Hubble's command took them as plain words.
+        tuples=(*options["tuples"], *options["rules"]),
         pcap_filter=options["pcap_filter"],
         one_way=options["one_way"],
         name=options["name"],

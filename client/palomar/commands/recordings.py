@@ -78,7 +78,7 @@ def stop(ctx: click.Context, /, *, recording_ids: tuple[str, ...], output: str) 
     "--write",
     default="",
     metavar="FILE",
-    help="Where it is to be.  [default: here, under its own name]",
+    help="Where it is to be; - is standard output.  [default: here, under its own name]",
 )
 @click.option("--force", is_flag=True, help="Replace FILE if it is there.")
 @server_options

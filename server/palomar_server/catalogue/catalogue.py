@@ -132,10 +132,6 @@ class Catalogue:
         messages = await (await self._opened()).select_expired(node_name, now_ns, LIST_MAX)
         return tuple(map(recording_of, messages))
 
-    async def next_expiry_ns(self, node_name: str) -> int | None:
-        """When the next entry expires, UTC ns, also if that is past; None if none will."""
-        return await (await self._opened()).next_expiry_ns(node_name)
-
     async def surplus(
         self, node_name: str, entries_max: int = ENTRIES_MAX
     ) -> Sequence[pb.Recording]:

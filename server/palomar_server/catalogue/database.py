@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from sqlalchemy import NullPool, func, select
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from palomar_server.catalogue.database_file import make_database_file
+from palomar_server.catalogue.database_file import is_disk_full, make_database_file
 from palomar_server.catalogue.database_url import (
     POSTGRESQL,
     check_database_url,
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 _CONNECTIONS_MAX = 4
 _WAIT_MAX_S = 10.0
 """For a turn, a lock of SQLite's file, a connection to PostgreSQL, or an answer of it."""
+_LOOK_S = 0.01
+"""How often it is tried again what SQLite refuses for a lock."""
 
 
 class Database:
@@ -167,15 +170,6 @@ class Database:
             query = select(RECORDINGS.c.recording).where(*chosen).order_by(*oldest_first)
             return list(await connection.scalars(query.limit(min(surplus, limit))))
 
-    async def next_expiry_ns(self, node_name: str) -> int | None:
-        """The first time at which a recording expires, UTC ns; None if none will."""
-        query = select(func.min(RECORDINGS.c.expires_ns))
-        async with self._connected() as connection:
-            found: int | None = await connection.scalar(
-                query.where(RECORDINGS.c.node_name == node_name)
-            )
-            return found
-
     async def files(
         self, node_name: str, without: Collection[int] = ()
     ) -> Sequence[tuple[str, str]]:
@@ -198,8 +192,7 @@ class Database:
         except OSError as error:
             raise self._error(_text(error)) from error
         async with self._connected() as connection:
-            # Readers and the one writer do not wait for each other; kept in the file.
-            await connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+            await _use_wal(connection)
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[AsyncConnection]:
@@ -223,8 +216,27 @@ class Database:
             raise self._error(_text(error)) from None
 
     def _error(self, text: str) -> CatalogueError:
+        if self._path is not None and is_disk_full(self._path):
+            text += "; its disk is full: make room, by removing recorded files, say"
         what = f"the catalogue's database {without_password(self._url)}: {text}"
         return CatalogueError(scrubbed(what, self._url))
+
+
+async def _use_wal(connection: AsyncConnection) -> None:
+    """Have readers and the one writer of a SQLite file not wait for each other; kept in the file.
+
+    Of several who do so with a new file at once, SQLite refuses all but one without waiting.
+    """
+    deadline_s = time.monotonic() + _WAIT_MAX_S
+    while True:
+        try:
+            await connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        except OperationalError as error:
+            if "locked" not in str(error.orig) or time.monotonic() > deadline_s:
+                raise
+            await asyncio.sleep(_LOOK_S)
+        else:
+            return
 
 
 def _text(error: Exception) -> str:

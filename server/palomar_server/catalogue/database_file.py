@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+_ROOM_BYTES = 1 << 16
+"""Of SQLite's shared memory beside a database, and some pages."""
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -44,6 +46,15 @@ def make_database_file(path: Path) -> None:
             )
     finally:
         os.close(descriptor)
+
+
+def is_disk_full(path: Path) -> bool:
+    """Whether a file's disk has less room than SQLite needs to open it; it does not say so."""
+    try:
+        status = os.statvfs(path.parent)
+    except OSError:
+        return False
+    return status.f_bavail * status.f_frsize < _ROOM_BYTES
 
 
 def _may_others_write(status: os.stat_result) -> bool:

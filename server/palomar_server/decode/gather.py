@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -46,15 +46,14 @@ class Scratch:
         return out
 
 
-def gather(
-    buffer: NDArray[np.uint8], starts: NDArray[np.int64], dtype: np.dtype[np.void]
-) -> NDArray[np.void]:
+def gather(buffer: NDArray[np.uint8], starts: NDArray[np.int64], dtype: np.dtype[Any]) -> Any:
     """Read one structure at each offset.
 
     Args:
-        buffer: shape (bytes,), dtype uint8, padded.
-        starts: offsets of n structures, shape (n,), at most the unpadded length.
-        dtype: the structure, at most `PAD_BYTES` large.
+        buffer: shape (bytes,), dtype uint8, at least as long as the structure.
+        starts: offsets of n structures, shape (n,), all of which lie within the buffer: where they
+            may not, it is `padded`, and the structure at most `PAD_BYTES` large.
+        dtype: the structure.
 
     Returns:
         Shape (n,), dtype `dtype`, owned.

@@ -11,7 +11,7 @@ from palomar_server.recording.packet_rows import DECODED_BYTES
 from palomar_server.recording.rule_numbers import RuleNumbers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Mapping
 
     from palomar_server.recording.packet_filter import CompiledPacketFilter
     from palomar_server.recording.packet_route import PacketRoute
@@ -38,10 +38,6 @@ class ActiveRules:
         self.everything: int | None = None
         """Number of the rule that takes every packet's head, if there is one."""
         self._everything_bytes = 0
-
-    def __bool__(self) -> bool:
-        """Whether there are any."""
-        return bool(self._active)
 
     def take_everything(self, snaplen_bytes: int, reading: int) -> None:
         """Have a rule that takes so much of every packet from the next `apply` on."""
@@ -112,7 +108,7 @@ class ActiveRules:
             )
         return numbers
 
-    def apply(self, routes: Iterable[PacketRoute], reading: int) -> None:
+    def apply(self, routes: Collection[PacketRoute], reading: int) -> None:
         """Bring the rules of these routes into the kernel, and take all others out.
 
         Raises:
@@ -128,6 +124,7 @@ class ActiveRules:
             if route.rules:
                 snaplen_bytes = max(snaplen_bytes, _snaplen_bytes(route))
         snaplen_bytes = min(snaplen_bytes, self._source.snaplen_bytes_max)
+        self._source.count_together([route.numbers for route in routes])
         if wanted.keys() - self._active.keys() and self._active.keys() - wanted.keys():
             # What comes first, what goes afterwards: a packet may match both, and none neither.
             both = self._active | wanted

@@ -186,6 +186,8 @@ class Dispatcher:
             self.remove(route.subscription)
         with self._changing:
             if self._flight is not None:
+                # As long as it is known whose loss it is.
+                self._count_losses()
                 self._flight = None
                 self._rules.drop_everything(self._reading)
                 self._apply_or_log()

@@ -5,12 +5,12 @@ A packet may have 64 KiB, of which the decoder would copy all to look at its hea
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from palomar_bpf.batch import PayloadBatch
+from palomar_recorder.records import windows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,10 +34,8 @@ def cut_cells(
     if len(buffer) < cell_bytes:
         buffer = np.concatenate((buffer, np.zeros(cell_bytes - len(buffer), np.uint8)))
     last = len(buffer) - cell_bytes
-    windows = np.ndarray((last + 1,), _opaque(cell_bytes), buffer, strides=(1,))
-    cells: NDArray[np.uint8] = (
-        windows[np.minimum(starts, last)].view(np.uint8).reshape(-1, cell_bytes)
-    )
+    cut = windows(buffer, cell_bytes)[np.minimum(starts, last)]
+    cells: NDArray[np.uint8] = cut.view(np.uint8).reshape(-1, cell_bytes)
     for index in (starts > last).nonzero()[0].tolist():
         tail = buffer[int(starts[index]) :]
         cells[index, : len(tail)] = tail
@@ -63,8 +61,3 @@ def batch_of_cells(
         np.zeros(count, np.uint16),
         received_ns,
     )
-
-
-@cache
-def _opaque(size: int) -> np.dtype[np.void]:
-    return np.dtype((np.void, size))

@@ -7,8 +7,7 @@ programs are passed over and counted.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,11 +20,12 @@ from palomar_bpf.payload import (
     MessageType,
 )
 from palomar_recorder.packets import LINKTYPE_ETHERNET, LINKTYPE_RAW, Interface
+from palomar_server.decode.gather import gather
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from numpy.typing import DTypeLike, NDArray
+    from numpy.typing import NDArray
 
     from palomar_bpf.batch import PayloadBatch
 
@@ -123,7 +123,7 @@ class HeadReader:
             times_ns, payloads, lengths = times_ns[order], payloads[order], lengths[order]
             is_drop, rules = is_drop[order], rules[order]
         starts = payloads + _head_bytes(is_drop)
-        sizes = _gather(buffer, payloads + _LENGTHS_OFFSET, _LENGTHS)
+        sizes = gather(buffer, payloads + _LENGTHS_OFFSET, _LENGTHS)
         captured = np.minimum(sizes["len_cap"], payloads + lengths - starts)
         original = np.maximum(sizes["len_orig"], captured)
         if len(self._table) > _INTERFACES_MAX:
@@ -152,7 +152,7 @@ class HeadReader:
         self, buffer: NDArray[np.uint8], payloads: NDArray[np.int64], is_drop: NDArray[np.bool_]
     ) -> NDArray[np.int64]:
         at = payloads + (_head_bytes(is_drop) - EXTENSION.itemsize + _TIME_OFFSET)
-        times_ns: NDArray[np.int64] = _gather(buffer, at, np.dtype("i8"))
+        times_ns: NDArray[np.int64] = gather(buffer, at, np.dtype("i8"))
         times_ns += self._boot_offset_ns()
         return times_ns
 
@@ -162,11 +162,11 @@ class HeadReader:
         """Index of each packet's interface in the table, which grows by those that are new."""
         links = np.empty(len(payloads), np.int64)
         if not np.count_nonzero(is_drop):
-            self._fill_links(links, slice(None), _gather(buffer, payloads, TRACE_HEAD))
+            self._fill_links(links, slice(None), gather(buffer, payloads, TRACE_HEAD))
         else:
             drops, traces = is_drop.nonzero()[0], (~is_drop).nonzero()[0]
-            self._fill_links(links, traces, _gather(buffer, payloads[traces], TRACE_HEAD))
-            self._fill_links(links, drops, _gather(buffer, payloads[drops], DROP_HEAD))
+            self._fill_links(links, traces, gather(buffer, payloads[traces], TRACE_HEAD))
+            self._fill_links(links, drops, gather(buffer, payloads[drops], DROP_HEAD))
         found = self._by_link.take(links, mode="clip")
         found[links >= len(self._by_link)] = -1
         for link in np.unique(links[found < 0]).tolist():
@@ -195,7 +195,9 @@ class HeadReader:
         found: NDArray[np.int64],
     ) -> None:
         """Take the names that drops bring along, as their interface may be in another namespace."""
-        names = _gather(buffer, payloads[drops] + (DROP_HEAD.itemsize + _NAME_OFFSET), "S16")
+        names = gather(
+            buffer, payloads[drops] + (DROP_HEAD.itemsize + _NAME_OFFSET), np.dtype("S16")
+        )
         named = drops[names != b""]
         if not len(named):
             return
@@ -242,19 +244,6 @@ def _keys(
     if not len(payloads):
         return np.zeros(0, np.uint32)
     keys = buffer[payloads].astype(np.uint32)
-    versions = _gather(buffer, payloads + (_LENGTHS_OFFSET + 6), np.dtype("u2"))
+    versions = gather(buffer, payloads + (_LENGTHS_OFFSET + 6), np.dtype("u2"))
     keys |= versions.astype(np.uint32) << np.uint32(16)
     return keys
-
-
-def _gather(buffer: NDArray[np.uint8], starts: NDArray[np.int64], dtype: DTypeLike) -> Any:
-    """Read one structure at each offset, all of which lie within the buffer."""
-    size = np.dtype(dtype).itemsize
-    windows = np.ndarray((len(buffer) - size + 1,), _opaque(size), buffer, strides=(1,))
-    return windows[starts].view(dtype)
-
-
-@cache
-def _opaque(size: int) -> np.dtype[np.void]:
-    """`size` bytes that numpy moves as one."""
-    return np.dtype((np.void, size))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+import time
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from palomar_server.table import Mask
 
 _WORD_BITS = 64
+_LOSSES_BEFORE_MAX = 4_096
+"""Losses from before the trigger that are kept, about four a second."""
 
 
 class Role(enum.Enum):
@@ -65,6 +69,8 @@ class PacketRoute:
         """Packets from before are not taken any more."""
         if subscription.trigger is not None and subscription.before_ns:
             self.kept = PacketRing(subscription.before_max_bytes, subscription.before_ns)
+        self._lost_before: deque[tuple[int, int, int]] = deque(maxlen=_LOSSES_BEFORE_MAX)
+        """When it was told, UTC, how many packets and how many bytes of them."""
         self.bits: Mapping[Role, NDArray[np.uint64]] = {}
         """Words of the numbers of each role, those without any left out; replaced as a whole."""
 
@@ -94,6 +100,13 @@ class PacketRoute:
                 bits[role] = np.zeros(words, np.uint64)
             bits[role][number // _WORD_BITS] |= np.uint64(1 << number % _WORD_BITS)
         self.bits = bits
+
+    @property
+    def numbers(self) -> frozenset[int]:
+        """Of all rules that mean its own packets."""
+        numbers = {n for one, n in self.rules.items() if one.role is not Role.TRIGGER}
+        old = {n for n, (role, _) in self.old.items() if role is not Role.TRIGGER}
+        return frozenset(numbers | old)
 
     @property
     def varies(self) -> bool:
@@ -129,8 +142,21 @@ class PacketRoute:
                 packets += max(0, now[0] - before[0])
                 captured_bytes += max(0, now[1] - before[1])
         self.lost = counted
-        if packets and not self.is_armed:
+        if self.is_armed:
+            self._keep_lost(packets, captured_bytes)
+            return
+        while self._lost_before:
+            time_ns, *lost_before = self._lost_before.popleft()
+            if self.since_ns is not None and time_ns >= self.since_ns:
+                packets += lost_before[0]
+                captured_bytes += lost_before[1]
+        if packets:
             self.subscription.sink.add_lost_perf_ring(packets, captured_bytes)
+
+    def _keep_lost(self, packets: int, captured_bytes: int) -> None:
+        """Note what is missing of the packets from before the trigger, if it fires soon."""
+        if packets and self.kept is not None:
+            self._lost_before.append((time.time_ns(), packets, captured_bytes))
 
     def matched(self, role: Role, rules: NDArray[np.uint64]) -> Mask | None:
         """Which packets matched a rule of this role; None if there is no such rule.

@@ -88,7 +88,9 @@ class PacketRouter:
         apart: Callable[[], AbstractContextManager[object]],
         options: DecodeOptions | None = None,
     ) -> None:
-        self._reader = HeadReader(lambda: surroundings.links, lambda: surroundings.boot_offset_ns)
+        self._reader = HeadReader(
+            lambda: surroundings.known_links, lambda: surroundings.boot_offset_ns
+        )
         self._rows = PacketRows(surroundings, flows, apart, options)
         self._notes = PacketNotes(surroundings)
         self._is_stale = False

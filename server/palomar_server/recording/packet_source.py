@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from palomar_bpf.capture_rule import CaptureRule
     from palomar_bpf.packet_batch import PacketBatch
@@ -32,6 +32,16 @@ class PacketSource(Protocol):
 
         Raises:
             CaptureError: the rules cannot be had; those from before are still there, or some.
+        """
+
+    def count_together(self, groups: Iterable[Collection[int]]) -> None:
+        """Have a lost packet count for one rule only of those of a group that it matched.
+
+        Args:
+            groups: numbers of rules, also of some that are to be set.
+
+        Raises:
+            CaptureError: the kernel refuses.
         """
 
     def read(self, timeout_s: float | None) -> PacketBatch | None:

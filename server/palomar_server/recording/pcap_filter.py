@@ -51,10 +51,12 @@ _NEUTRAL_WORDS = """
     icmp6-packettoobig icmp6-timeexceeded icmp6-parameterproblem
 """
 _QUALIFIER_WORDS = """
-    src dst inbound outbound ether link fddi tr wlan arp rarp ip ip6 tcp udp sctp icmp icmp6 igmp
+    src dst ether link fddi tr wlan arp rarp ip ip6 tcp udp sctp icmp icmp6 igmp
     igrp pim vrrp carp ah esp atalk aarp decnet lat moprc mopdl iso clnp esis isis stp ipx netbeui
     vlan mpls pppoed pppoes geneve vxlan llc
 """
+_DIRECTIONS = frozenset({"inbound", "outbound"})
+"""libpcap compiles them to what only a socket of the kernel knows, and nothing would match."""
 _NEUTRAL = frozenset(_NEUTRAL_WORDS.split())
 _QUALIFIERS = frozenset(_QUALIFIER_WORDS.split())
 """Behind these a name is that of a host, unless a type follows."""
@@ -115,6 +117,9 @@ def _check_text(text: str, field: str) -> None:
     # Names count as what the type before them says: `port http or domain` are both ports.
     kind = ""
     for token in _TOKEN.findall(text):
+        if token in _DIRECTIONS:
+            rule = f"has {token!r}, which packets do not tell; filter by traffic_direction instead"
+            raise InvalidRequest(field, text, rule)
         if token in _TYPES:
             kind = token
         elif token in _QUALIFIERS:
@@ -128,7 +133,10 @@ def _check_word(word: str, kind: str, text: str, field: str) -> None:
     if not word or word in _NEUTRAL or word in _QUALIFIERS or word in _TYPES or _is_address(word):
         return
     if kind not in _NAMED:
-        rule = f"has {word!r}: names of hosts and networks are not looked up; write addresses"
+        rule = (
+            f"has {word!r}, which is no word of the language; names of hosts and networks are "
+            "not looked up; write addresses"
+        )
         raise InvalidRequest(field, text, rule)
 
 

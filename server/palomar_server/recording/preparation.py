@@ -11,6 +11,7 @@ from palomar_recorder.pcap import PcapEncoder
 from palomar_recorder.pcapng import PcapngEncoder
 from palomar_recorder.sink import Sink
 from palomar_recorder.stop_condition import StopCondition
+from palomar_server.errors import InvalidRequest
 from palomar_server.recording.both_ways import both_ways
 from palomar_server.recording.interface_names import InterfaceNames
 from palomar_server.recording.packet_filter import CompiledPacketFilter, check_counts
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from palomar_server.surroundings import Surroundings
 
 _COMMENT_CHARACTERS_MAX = 8_192
+_WHITELIST = "whitelist"
+"""What errors call the filters of a trigger, where they are checked as a filter's."""
 _PCAPNG = recordings_pb2.RECORDING_FORMAT_PCAPNG
 
 
@@ -115,7 +118,14 @@ class Preparation:
         packets = recordings_pb2.PacketFilter(
             whitelist=request.trigger.filters, one_way=request.filter.one_way
         )
-        return self.filter(packets, peer)
+        try:
+            return self.filter(packets, peer)
+        except InvalidRequest as error:
+            # By the name that the caller knows it by.
+            text = str(error)
+            if text.startswith(_WHITELIST):
+                error.args = (f"trigger.filters{text.removeprefix(_WHITELIST)}",)
+            raise
 
     def file_encoder(self, request: recordings_pb2.StartRequest) -> Encoder:
         """The form of the file."""

@@ -17,13 +17,13 @@ import structlog
 from palomar_proto.palomar.v1 import recordings_pb2
 from palomar_recorder.ending import Ending
 from palomar_recorder.name import file_stem
+from palomar_server.catalogue.catalogue import UNDER_WAY
 from palomar_server.errors import NotReady, RequestError, Stopping
 from palomar_server.recording.archive import Archive
 from palomar_server.recording.audit import audit
 from palomar_server.recording.download import Download
 from palomar_server.recording.preparation import Preparation
 from palomar_server.recording.recording_request import complete_request
-from palomar_server.recording.session import UNDER_WAY, Session
 from palomar_server.recording.sessions import Sessions
 from palomar_server.recording.stream_target import StreamTarget
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from palomar_server.filters.compiled import FilterLimits
     from palomar_server.hooks import Hooks
     from palomar_server.peer import Peer
+    from palomar_server.recording.session import Session
     from palomar_server.recording_settings import RecordingSettings
     from palomar_server.surroundings import Surroundings
 
@@ -45,6 +46,8 @@ log = structlog.get_logger(__name__)
 
 LIST_MAX = 1_000
 """Recordings in one answer."""
+_LIST_BYTES_MAX = 3 << 20
+"""Clients of gRPC take messages of up to 4 MiB unless told otherwise."""
 TIDY_S = 60.0
 """How often it is looked for what has expired."""
 _NS_PER_S = 1_000_000_000
@@ -199,7 +202,9 @@ class Recorder:
             NotReady: the catalogue cannot be used.
         """
         limit = min(request.limit or LIST_MAX, LIST_MAX)
-        statuses = frozenset(request.statuses)
+        statuses = frozenset(request.statuses).intersection(recordings_pb2.RecordingStatus.values())
+        if request.statuses and not statuses:
+            return recordings_pb2.ListResponse()
         entries, truncated = await self._archive.list(statuses, limit)
         live = {session.recording.id: session.message() for session in self.sessions}
         shown = [one for one in live.values() if not statuses or one.status in statuses]
@@ -207,9 +212,14 @@ class Recorder:
         shown += [one for one in entries if one.id not in live]
         shown.sort(key=lambda one: one.started.ToNanoseconds(), reverse=True)
         response = recordings_pb2.ListResponse(truncated=truncated or len(shown) > limit)
+        size_bytes = 0
         for recording in shown[:limit]:
             with contextlib.suppress(RequestError):
                 self._permission.check(recording, peer)
+                size_bytes += recording.ByteSize()
+                if size_bytes > _LIST_BYTES_MAX:
+                    response.truncated = True
+                    break
                 response.recordings.append(recording)
         return response
 

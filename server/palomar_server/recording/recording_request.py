@@ -62,6 +62,9 @@ def complete_request(
         if not request.trigger.filters and not before_ns:
             rule = "says neither with which packet to begin nor how long before it"
             raise InvalidRequest("trigger", "", rule)
+        if not request.trigger.filters and not settings.flight_recorder_bytes:
+            rule = "needs trigger.filters, or the node's setting flight_recorder_bytes"
+            raise InvalidRequest("trigger.before", f"{before_ns / _NS_PER_S:g}s", rule)
     return complete
 
 

@@ -12,6 +12,7 @@ import structlog
 
 from palomar_proto.palomar.v1 import recordings_pb2
 from palomar_recorder.ending import Ending
+from palomar_server.catalogue.catalogue import UNDER_WAY
 from palomar_server.waker import Waker
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ _RUNNING = recordings_pb2.RECORDING_STATUS_RUNNING
 _STOPPING = recordings_pb2.RECORDING_STATUS_STOPPING
 _COMPLETE = recordings_pb2.RECORDING_STATUS_COMPLETE
 _FAILED = recordings_pb2.RECORDING_STATUS_FAILED
-UNDER_WAY = frozenset({_ARMED, _RUNNING, _STOPPING})
-"""Statuses of recordings that have not ended."""
+STAGES = ("captured", "written", "lost_perf_ring", "lost_sink_queue", "lost_disk")
+"""Of a recording's counts."""
 
 
 class Feed(Protocol):
@@ -177,6 +178,10 @@ class Session:
         now = recordings_pb2.Recording()
         now.CopyFrom(self.recording)
         self._fill(now)
+        if now.status not in UNDER_WAY and not self.has_ended:
+            # Somebody might remove it before it is noted.
+            now.status = _STOPPING
+            now.ClearField("end")
         return now
 
     @property
@@ -293,7 +298,7 @@ class Session:
 
 def fill_counts(message: recordings_pb2.RecordingCounts, counts: Counts) -> None:
     """Put the counts of a sink into a message."""
-    for name in ("captured", "written", "lost_perf_ring", "lost_sink_queue", "lost_disk"):
+    for name in STAGES:
         count: PacketCount = getattr(counts, name)
         # A count of zeros is there, too: readers need not ask.
         getattr(message, name).packets = count.packets

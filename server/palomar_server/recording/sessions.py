@@ -15,7 +15,7 @@ from palomar_recorder.file_target import FileTarget
 from palomar_recorder.storage import StorageError, StorageFullError
 from palomar_server.errors import Exhausted, NotReady, Stopping
 from palomar_server.recording.audit import audit, audit_end
-from palomar_server.recording.session import Session
+from palomar_server.recording.session import STAGES, Session
 from palomar_server.recording.stream_target import StreamTarget
 
 if TYPE_CHECKING:
@@ -36,8 +36,6 @@ _NS_PER_S = 1_000_000_000
 _CLOSE_S = 5.0
 """How long the end waits for readers of streams, and then for disks."""
 _LOOK_S = 0.005
-STAGES = ("captured", "written", "lost_perf_ring", "lost_sink_queue", "lost_disk")
-"""Of a recording's counts."""
 
 
 class Sessions:

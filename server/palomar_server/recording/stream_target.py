@@ -78,11 +78,6 @@ class StreamTarget:
             self._changed.notify_all()
             return piece
 
-    @property
-    def readable(self) -> bool:
-        """Whether `take` has something, or `finished` is true."""
-        return bool(self._pieces) or self.finished
-
     def abandon(self) -> None:
         """Nobody reads any more: what waits is thrown away, and writing fails."""
         with self._changed:

@@ -25,7 +25,7 @@ from palomar_bpf.payload import (
 from palomar_server.testing import START_NS, drop_payload, trace_payload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
 _ETHERNET_BYTES = 14
 _PORTS = frozenset({6, 17, 132})
@@ -105,6 +105,8 @@ class FakePacketSource:
         self.snaplen_bytes_max = PACKET_SNAPLEN_BYTES_MAX
         self.history: list[dict[int, CaptureRule]] = []
         """What `set_rules` was called with."""
+        self.groups: list[frozenset[int]] = []
+        """Rules of which a lost packet counts for one."""
         self.refuse: Exception | None = None
         """Raised by the next `set_rules`."""
         self.refuse_all: Exception | None = None
@@ -133,6 +135,11 @@ class FakePacketSource:
             self.rules = dict(rules)
             self.snaplen_bytes = snaplen_bytes
             self.history.append(dict(rules))
+
+    def count_together(self, groups: Iterable[Collection[int]]) -> None:
+        """See `packet_source.PacketSource`."""
+        with self._changed:
+            self.groups = [frozenset(group) for group in groups]
 
     def push(self, *payloads: bytes, numbers: Iterable[int] | None = None) -> int:
         """Have packets seen: those that match no rule are not.
@@ -199,7 +206,14 @@ class FakePacketSource:
             return dict(self._lost)
 
     def _lose(self, numbers: Sequence[int], captured_bytes: int) -> None:
-        for number, count in Counter(numbers).items():
+        left = [
+            number
+            for number in set(numbers)
+            if not any(
+                number in group and min(group & {*numbers}) < number for group in self.groups
+            )
+        ]
+        for number, count in Counter(left).items():
             packets, before = self._lost.get(number, (0, 0))
             self._lost[number] = (packets + count, before + captured_bytes)
 

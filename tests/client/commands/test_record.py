@@ -53,6 +53,12 @@ def test_every_flag_has_its_field() -> None:
     assert request.trigger.before.ToNanoseconds() == 2 * 10**9
 
 
+@pytest.mark.parametrize("dialect", [(), ("--strict-hubble",)])
+def test_tuples_may_be_plain_words_as_hubble_had_them(dialect: tuple[str, ...]) -> None:
+    request = asked(*dialect, "0.0.0.0/0 0 10.1.0.7/32 80 TCP", "::/0 0 ::/0 0 ANY")
+    assert [one.destination_port for one in request.filter.tuples] == [80, 0]
+
+
 def test_without_flags_it_is_every_packet() -> None:
     request = asked()
     assert request.filter.ByteSize() == 0

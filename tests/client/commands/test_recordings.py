@@ -49,6 +49,17 @@ def test_json_is_the_answer_itself(fake: FakeRecordings) -> None:
         assert "STOPPED" in recordings(server, "stop", name, "-o", "json").stdout
 
 
+def test_a_file_may_be_fetched_to_standard_output(
+    fake: FakeRecordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with FakeObserver(recordings=fake) as server:
+        name = started(server)
+        recordings(server, "stop", name)
+        assert recordings(server, "download", name, "-w", "-").stdout_bytes == FILE
+    assert not list(tmp_path.iterdir())
+
+
 def test_only_some_are_listed(fake: FakeRecordings) -> None:
     with FakeObserver(recordings=fake) as server:
         name = started(server)

@@ -113,6 +113,24 @@ async def test_sqlite_files_are_for_this_user_alone_while_in_use(sqlite_url: str
     await database.close()
 
 
+async def test_a_new_file_that_another_is_opening_is_waited_for(sqlite_url: str) -> None:
+    database = Database(sqlite_url)
+    path = database._path
+    assert path is not None
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.touch(0o600)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        # Such a lock SQLite does not wait for, however long it is told to.
+        other.execute("BEGIN IMMEDIATE")
+        async with asyncio.TaskGroup() as tasks:
+            opening = tasks.create_task(database.open())
+            done, _ = await asyncio.wait((opening,), timeout=0.1)
+            assert not done
+            other.execute("ROLLBACK")
+    assert await database.select("node", limit=1) == []
+    await database.close()
+
+
 async def test_a_locked_file_is_waited_for(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

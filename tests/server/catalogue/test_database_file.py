@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
-from palomar_server.catalogue.database_file import make_database_file
+from palomar_server.catalogue.database_file import is_disk_full, make_database_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,3 +67,20 @@ def test_a_directory_that_others_may_write_to_is_refused(tmp_path: Path, bits: i
     with pytest.raises(OSError, match="state may be written by others"):
         make_database_file(tmp_path / "state" / "palomar.db")
     assert not [*(tmp_path / "state").iterdir()]
+
+
+def test_a_disk_with_room_is_not_full(tmp_path: Path) -> None:
+    assert not is_disk_full(tmp_path / "palomar.db")
+    assert not is_disk_full(tmp_path / "none" / "palomar.db")
+
+
+@pytest.mark.live
+@pytest.mark.usefixtures("live")
+def test_a_full_disk_is(tmp_path: Path) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "none", tmp_path], check=True)
+    try:
+        assert not is_disk_full(tmp_path / "palomar.db")
+        (tmp_path / "filler").write_bytes(bytes(100 << 10))
+        assert is_disk_full(tmp_path / "palomar.db")
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)

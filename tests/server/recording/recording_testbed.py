@@ -15,7 +15,7 @@ from palomar_proto.palomar.v1 import recordings_pb2
 from palomar_proto.palomar.v1.recordings_pb2_grpc import RecordingsStub
 from palomar_proto.recorder.recorder_pb2_grpc import RecorderStub
 from palomar_recorder.storage import Storage
-from palomar_server.catalogue.catalogue import Catalogue
+from palomar_server.catalogue.catalogue import UNDER_WAY, Catalogue
 from palomar_server.filters.compiled import FilterLimits
 from palomar_server.grpc_server import GrpcServer
 from palomar_server.peer import OWN
@@ -36,13 +36,6 @@ if TYPE_CHECKING:
     from palomar_proto.recorder.recorder_pb2_grpc import RecorderAsyncStub
 
 NODE = "default/node-1"
-UNDER_WAY = frozenset(
-    {
-        recordings_pb2.RECORDING_STATUS_ARMED,
-        recordings_pb2.RECORDING_STATUS_RUNNING,
-        recordings_pb2.RECORDING_STATUS_STOPPING,
-    }
-)
 
 
 def frame(payload_bytes: int = 8, *, source: int = 1, port: int = 53) -> bytes:

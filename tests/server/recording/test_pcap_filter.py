@@ -134,3 +134,9 @@ def test_one_that_takes_too_many_instructions_is_refused() -> None:
 def test_loops_over_headers_are_not_supported() -> None:
     with pytest.raises(Unsupported, match="do without protochain"):
         PcapExpression("ip6 protochain 17")
+
+
+@pytest.mark.parametrize("text", ["inbound", "tcp and not outbound"])
+def test_directions_that_no_packet_tells_are_refused(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="traffic_direction"):
+        PcapExpression(text)

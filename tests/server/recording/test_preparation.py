@@ -108,3 +108,10 @@ def test_too_many_are_refused_before_anything_goes_through_them(field: str) -> N
         getattr(packets, field).add()
     with pytest.raises(InvalidRequest, match=f"{field} are over 64"):
         preparation(Core()).filter(packets, OWN)
+
+
+def test_what_is_wrong_with_a_trigger_is_told_by_its_name() -> None:
+    request = recordings_pb2.StartRequest()
+    request.trigger.filters.add(http_status_code=["200"])
+    with pytest.raises(InvalidRequest, match=r"^trigger\.filters\[0\]\.http_status_code: "):
+        preparation(Core()).trigger(request, OWN)

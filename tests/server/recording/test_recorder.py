@@ -11,6 +11,7 @@ from palomar_bpf.errors import CaptureError
 from palomar_proto.palomar.v1 import recordings_pb2
 from palomar_server.errors import Exhausted, NotFound, NotReady
 from palomar_server.peer import OWN
+from palomar_server.recording import recorder as recorder_module
 from tests.server.recording.recording_testbed import NODE, RecordingNode, frame, from_source
 
 if TYPE_CHECKING:
@@ -163,3 +164,28 @@ async def test_a_watcher_is_told_of_the_end_last(tmp_path: Path) -> None:
         assert told[-1].sha256
         again = [one async for one in recorder.watch(started.id, OWN)]
         assert again == [told[-1]]
+
+
+async def test_a_list_is_no_longer_than_clients_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = RecordingNode(tmp_path)
+    async with node.running() as recorder:
+        for _ in range(3):
+            started = await recorder.start(recordings_pb2.StartRequest(), OWN)
+        # Times and counts take some bytes more or less.
+        monkeypatch.setattr(recorder_module, "_LIST_BYTES_MAX", started.ByteSize() * 5 // 2)
+        listed = await recorder.list(recordings_pb2.ListRequest(), OWN)
+        assert len(listed.recordings) == 2
+        assert listed.truncated
+
+
+async def test_nothing_has_a_status_that_nobody_knows(tmp_path: Path) -> None:
+    node = RecordingNode(tmp_path)
+    async with node.running() as recorder:
+        await recorder.start(recordings_pb2.StartRequest(), OWN)
+        request = recordings_pb2.ListRequest()
+        request.statuses.extend(range(100, 100_000))  # type: ignore[arg-type]
+        assert not (await recorder.list(request, OWN)).recordings
+        request.statuses.append(recordings_pb2.RECORDING_STATUS_RUNNING)
+        assert len((await recorder.list(request, OWN)).recordings) == 1

@@ -61,8 +61,15 @@ def test_a_request_too_large_to_be_kept_is_refused() -> None:
         ({"keep": {"seconds": 101}}, "keep.*over 100 s.*recordings_keep_s"),
         ({"trigger": {}}, "trigger"),
         ({"trigger": {"before": {"seconds": 3601}}}, "trigger.before.*an hour"),
+        ({"trigger": {"before": {"seconds": 2}}}, "trigger.before: '2s'.*flight_recorder_bytes"),
     ],
 )
 def test_a_value_that_breaks_its_rule_is_told(request_text: dict[str, object], told: str) -> None:
     with pytest.raises(InvalidRequest, match=told):
         complete_request(recordings_pb2.StartRequest(**request_text), SETTINGS)  # type: ignore[arg-type]
+
+
+def test_a_flight_recorder_makes_before_mean_something_by_itself() -> None:
+    request = recordings_pb2.StartRequest()
+    request.trigger.before.FromSeconds(2)
+    complete_request(request, SETTINGS.model_copy(update={"flight_recorder_bytes": 1_000_000}))

@@ -200,3 +200,23 @@ async def test_without_a_thread_to_write_it_leaves_nothing_behind(
     with pytest.raises(RuntimeError, match="thread"):
         await one.session.begin()
     assert one.feed.subscription is None
+
+
+async def test_it_counts_as_ended_once_that_is_noted() -> None:
+    one = Recorded()
+    go_on = asyncio.Event()
+    noting = asyncio.Event()
+
+    async def note() -> None:
+        noting.set()
+        await go_on.wait()
+
+    one.session.connect(one.session._subscription, note)
+    await one.session.begin()
+    one.session.begin_end(Ending.STOPPED)
+    await noting.wait()
+    told = one.session.message()
+    assert (told.status, told.end) == (recordings_pb2.RECORDING_STATUS_STOPPING, 0)
+    go_on.set()
+    await one.session.wait_ended(5)
+    assert one.session.message().status == COMPLETE
