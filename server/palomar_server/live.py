@@ -135,6 +135,8 @@ class LiveSource:
             self._queries.close()
             self._queries = None
         self.capture.close()
+        # Nobody wants to know any more; see `Source.close`.
+        self._context.clear()
 
     def symbol(self, address: int) -> str:
         """The kernel function at an address, '' if unknown."""

@@ -183,6 +183,32 @@ def test_vlan_tags_are_where_they_were_on_the_wire(
     assert {ifindex for ifindex, *_ in found} == set(indices.values())
 
 
+DROP_TAGGED = (
+    "table netdev palomar {\n"
+    "  chain tagged {\n"
+    "    type filter hook ingress device eth0 priority 0;\n"
+    "    vlan id 5 drop\n"
+    "  }\n"
+    "}\n"
+)
+
+
+def test_a_dropped_packet_keeps_its_tag(testbed: Testbed, packets: PacketCapture) -> None:
+    near, far = testbed.pods
+    addresses = b"".join(ip_network(pod.ipv4).network_address.packed for pod in (near, far))
+    datagram = bytes.fromhex("00070007000c0000") + b"wxyz"
+    head = bytes.fromhex("45000020000100004011") + bytes(2)
+    frame = bytes.fromhex("ffffffffffff020000000001810000050800") + head + addresses + datagram
+    far.run("nft", "-f", "-", stdin=DROP_TAGGED)
+    packets.set_rules({0: CaptureRule(points=DROP)}, WHOLE)
+    near.run(sys.executable, "-c", SEND_FRAMES, frame.hex())
+    packets.set_rules({}, 0)
+    far.run("nft", "delete", "table", "netdev", "palomar")
+    found = [(head, packet) for head, _, packet, _ in everything(packets) if b"wxyz" in packet]
+    assert [packet for _, packet in found] == [frame]
+    assert [int(head["len_orig"]) for head, _ in found] == [len(frame)]
+
+
 def test_a_rule_that_stays_misses_nothing_while_others_come_and_go(
     testbed: Testbed, packets: PacketCapture
 ) -> None:

@@ -397,14 +397,18 @@ def test_stream_goes_into_tshark_while_it_is_recorded(
             text=True,
         ) as tshark,
     ):
-        assert tshark.stdout is not None
-        eventually(recordings.only)
-        send(client, web.ipv4, 7400, 3)
-        # At the ends of both pods.
-        assert [tshark.stdout.readline().strip() for _ in range(6)] == ["7400"] * 6
-        process.send_signal(signal.SIGINT)
-        assert process.wait(DEADLINE_S) == 0
-        assert tshark.wait(DEADLINE_S) == 0
+        try:
+            assert tshark.stdout is not None
+            eventually(recordings.only)
+            send(client, web.ipv4, 7400, 3)
+            # At the ends of both pods.
+            assert [tshark.stdout.readline().strip() for _ in range(6)] == ["7400"] * 6
+            process.send_signal(signal.SIGINT)
+            assert process.wait(DEADLINE_S) == 0
+            assert tshark.wait(DEADLINE_S) == 0
+        finally:
+            # Else tshark would wait for it, and this for tshark.
+            process.kill()
 
 
 def test_trigger_gives_what_came_before_the_first_drop_too(

@@ -55,7 +55,7 @@ _TELL_S = 1.0
 """How often a stream tells how it is doing."""
 _WATCH_S = 0.2
 """A watcher is told of changes no more often."""
-_RUNNING = recordings_pb2.RECORDING_STATUS_RUNNING
+_STARTING = recordings_pb2.RECORDING_STATUS_STARTING
 _STOPPING = recordings_pb2.RECORDING_STATUS_STOPPING
 
 
@@ -124,7 +124,7 @@ class Recorder:
         recording = recordings_pb2.Recording(
             id=f"{request.name}-{secrets.token_hex(4)}",
             node_name=self.node_name,
-            status=_RUNNING,
+            status=_STARTING,
             request=request,
             started_by=peer.who,
         )

@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 _NS_PER_S = 1_000_000_000
 _PATIENCE_S = 15.0
 """How long a reader may read nothing of what a stream has when it has ended."""
+_STARTING = recordings_pb2.RECORDING_STATUS_STARTING
 _ARMED = recordings_pb2.RECORDING_STATUS_ARMED
 _RUNNING = recordings_pb2.RECORDING_STATUS_RUNNING
 _STOPPING = recordings_pb2.RECORDING_STATUS_STOPPING
@@ -116,7 +117,7 @@ class Session:
         """
         armed = self._subscription.trigger is not None
         # Before there are packets, since with the first of them it may change.
-        self.recording.status = _ARMED if armed else _RUNNING
+        self.recording.status = _STARTING
         try:
             await asyncio.to_thread(self._feed.add, self._subscription)
         except BaseException:
@@ -131,6 +132,8 @@ class Session:
             raise
         now_ns = time.time_ns()
         self.recording.started.FromNanoseconds(now_ns)
+        if self.recording.status == _STARTING:
+            self.recording.status = _ARMED if armed else _RUNNING
         if not armed:
             self._limit(now_ns)
         self._end_at(now_ns + self._most_ns)
@@ -274,7 +277,7 @@ class Session:
 
     def _has_triggered(self, time_ns: int) -> None:
         self.recording.triggered.FromNanoseconds(time_ns)
-        if self.recording.status == _ARMED:
+        if self.recording.status in {_STARTING, _ARMED}:
             self.recording.status = _RUNNING
             self._limit(time_ns)
             self.changed()

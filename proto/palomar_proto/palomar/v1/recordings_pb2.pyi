@@ -63,6 +63,8 @@ class _RecordingStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Recor
     """Has ended for a reason nobody wished; the file has all packets up to then."""
     RECORDING_STATUS_INTERRUPTED: _RecordingStatus.ValueType  # 6
     """palomard ended without a word in the middle of it; the file is readable."""
+    RECORDING_STATUS_STARTING: _RecordingStatus.ValueType  # 7
+    """Is being prepared: no packets are taken yet."""
 
 class RecordingStatus(_RecordingStatus, metaclass=_RecordingStatusEnumTypeWrapper): ...
 
@@ -78,6 +80,8 @@ RECORDING_STATUS_FAILED: RecordingStatus.ValueType  # 5
 """Has ended for a reason nobody wished; the file has all packets up to then."""
 RECORDING_STATUS_INTERRUPTED: RecordingStatus.ValueType  # 6
 """palomard ended without a word in the middle of it; the file is readable."""
+RECORDING_STATUS_STARTING: RecordingStatus.ValueType  # 7
+"""Is being prepared: no packets are taken yet."""
 Global___RecordingStatus: _TypeAlias = RecordingStatus  # noqa: Y015
 
 class _RecordingEnd:
