@@ -25,7 +25,7 @@ _RATE_S: Final = 3.0
 """Over how long the rate is taken: shorter jumps about, longer lags behind."""
 _SAMPLES_MAX: Final = 64
 _MINUTE_S: Final = 60
-_STYLES: Final = {"armed": "yellow", "running": "green", "stopping": "yellow"}
+_STYLES: Final = {"starting": "yellow", "armed": "yellow", "running": "green", "stopping": "yellow"}
 
 
 class StatusLine:

@@ -135,7 +135,7 @@ def test_list_is_asked_for_by_names_of_states() -> None:
     statuses = [RECORDING_STATUS_ARMED, RECORDING_STATUS_FAILED]
     assert list_request(["armed", "Failed "], 3) == ListRequest(statuses=statuses, limit=3)
     assert status_names() == [
-        "armed", "running", "stopping", "complete", "failed", "interrupted",
+        "armed", "running", "stopping", "complete", "failed", "interrupted", "starting",
     ]  # fmt: skip
     with pytest.raises(InvalidRequest, match="one of armed, "):
         list_request(["done"], 0)

@@ -28,7 +28,7 @@ def recordings() -> None:
     "--status",
     multiple=True,
     metavar="STATUS",
-    help="Only those that are armed, running, stopping, complete, failed or interrupted.",
+    help="Only those that are starting, armed, running, stopping, complete, failed or interrupted.",
 )
 @click.option(
     "--limit",
