@@ -75,8 +75,8 @@ class RecordingCalls(ABC):
         """Ask for the recordings of the node, the newest first.
 
         Args:
-            *statuses: Only those that are `starting`, `armed`, `running`, `stopping`, `complete`, `failed` or
-                `interrupted`; without any all.
+            *statuses: Only those that are `starting`, `armed`, `running`, `stopping`, `complete`,
+                `failed` or `interrupted`; without any all.
             limit: How many at most; 0 leaves it to the server.
         """
         return self._ask(operations.recordings(statuses, limit))
