@@ -148,6 +148,8 @@ def plain_write(batches: Sequence[Packets], folder: Path) -> Run:
 def measure(batches: Sequence[Packets], run: Callable[[Sequence[Packets], Path], T]) -> list[T]:
     """Some runs, after one to warm up, on one core."""
     FOLDER.mkdir(exist_ok=True)
+    # What the figure before left to the disk is not this one's.
+    os.sync()
     folder = Path(tempfile.mkdtemp(prefix="recorder-", dir=FOLDER))
     try:
         with one_core():
