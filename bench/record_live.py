@@ -184,8 +184,8 @@ def record_live() -> list[Figure]:
             "record_live_packets_per_s",
             our_best,
             "packets/s",
-            f"128 bytes through a veth pair to a pcap file, none lost; {beside}; the sender, on one "
-            f"core, gets {unrecorded_per_s:,.0f} through where nobody observes or records",
+            f"128 bytes through a veth pair to a pcap file, none lost; {beside}; the sender, on "
+            f"one core, gets {unrecorded_per_s:,.0f} through where nobody observes or records",
         ),
         Figure(
             "record_live_cpu_s_per_million",
