@@ -6,6 +6,7 @@ In go the links that are observed, and which of them rules ask for; out come att
 
 from __future__ import annotations
 
+import errno
 import logging
 from typing import TYPE_CHECKING
 
@@ -83,7 +84,10 @@ class RecordHooks:
                 self._attachments[ifindex] = self._attach(link)
                 self._failed.pop(ifindex, None)
             except CaptureError as error:
-                logger.warning("packets at interface %s are not recorded: %s", link.name, error)
+                # A link that has just gone is no fault: the news of it is on the way.
+                level = logging.DEBUG if _is_gone(error) else logging.WARNING
+                text = "packets at interface %s are not recorded: %s"
+                logger.log(level, text, link.name, error)
                 self._failed[ifindex] = link
 
     def _detach(self, ifindex: int) -> None:
@@ -94,3 +98,8 @@ class RecordHooks:
             attachment.detach()
         except CaptureError as error:
             logger.warning("%s", error)
+
+
+def _is_gone(error: CaptureError) -> bool:
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno == errno.ENODEV

@@ -22,8 +22,8 @@ flows makes no cycles, so that memory stays as it is."""
 def main() -> NoReturn:
     """Run the command line; the installer's script and `python -m palomar` call this."""
     gc.set_threshold(_GARBAGE_THRESHOLD)
-    _fill_closed_streams()
     try:
+        _fill_closed_streams()
         from palomar.grpc_import import defer_asyncio  # noqa: PLC0415 - within the try
 
         defer_asyncio()
@@ -48,11 +48,14 @@ def _fill_closed_streams() -> None:
 
     Else the next file or socket that is opened would take its place, and be written to.
     """
+    from palomar.output import CLOSED  # noqa: PLC0415 - within the try
+
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest descriptor that is free
+            CLOSED.add(descriptor)
     if sys.stdout is None:
         sys.stdout = open(1, "w", encoding="utf-8")  # noqa: SIM115 - for good
     if sys.stderr is None:

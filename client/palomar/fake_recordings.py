@@ -283,7 +283,9 @@ class FakeRecordings:
             found = self.recordings.get(recording_id)
         if found is None:
             context.abort(
-                grpc.StatusCode.NOT_FOUND, f"there is no recording {recording_id} on this node"
+                grpc.StatusCode.NOT_FOUND,
+                f"no recording {recording_id!r} on this node; `palomar recordings list` shows "
+                "those it has",
             )
         return found
 

@@ -5,7 +5,13 @@ is decided in `cli`.
 """
 
 import sys
-from typing import TextIO
+from typing import Final, TextIO
+
+STDOUT_DESCRIPTOR: Final = 1
+
+CLOSED: Final[set[int]] = set()
+"""Descriptors of the standard streams that were closed when the process began (`>&-`), as `entry`
+finds them: what is written there goes nowhere, which suits words and no file."""
 
 _BUFFER_CHARACTERS = 32 * 1024
 """Written at once; more gains nothing measurable."""

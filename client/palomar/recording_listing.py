@@ -6,9 +6,10 @@ Called by `commands.recordings`.
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from palomar.errors import PalomarError, ServerUnavailable
 from palomar.output import standard_error, standard_output
 from palomar.printers.escape import visible
 from palomar.protojson import to_json
@@ -64,21 +65,27 @@ def show_recording(invocation: "Invocation", recording_id: str, *, as_json: bool
 def stop_recordings(
     invocation: "Invocation", recording_ids: Sequence[str], *, as_json: bool
 ) -> None:
-    """End recordings, and print what they have."""
+    """End recordings, as many as can be, and print what they have."""
     with invocation.client() as client:
-        for recording_id in recording_ids:
+
+        def stop(recording_id: str) -> None:
             recording = client.stop_recording(recording_id)
             for line in loss_lines(recording.counts):
                 _tell(line)
             _print(f"{to_json(recording) if as_json else _stopped_text(recording)}\n")
 
+        _each(recording_ids, stop, "stopped")
+
 
 def delete_recordings(invocation: "Invocation", recording_ids: Sequence[str]) -> None:
-    """Remove recordings and their files."""
+    """Remove recordings and their files, as many as can be."""
     with invocation.client() as client:
-        for recording_id in recording_ids:
+
+        def delete(recording_id: str) -> None:
             client.delete_recording(recording_id)
             _print(f"{visible(recording_id)} deleted\n")
+
+        _each(recording_ids, delete, "deleted")
 
 
 def fetch_recording(
@@ -109,6 +116,32 @@ def _print_file(invocation: "Invocation", recording_id: str) -> None:
         with written.open("rb") as file:
             shutil.copyfileobj(file, sys.stdout.buffer)
         sys.stdout.buffer.flush()
+
+
+def _each(recording_ids: Sequence[str], act: Callable[[str], None], done: str) -> None:
+    """Do it to each recording, also to those behind one that the server refuses.
+
+    Args:
+        recording_ids: Which ones.
+        act: What to do.
+        done: What became of them, for the last word.
+
+    Raises:
+        PalomarError: It was refused for some; for one alone, the reason.
+    """
+    failed = 0
+    for recording_id in recording_ids:
+        try:
+            act(recording_id)
+        except ServerUnavailable:
+            raise  # the next ones would only wait for the same
+        except PalomarError as error:
+            if len(recording_ids) == 1:
+                raise
+            failed += 1
+            _tell(f"{visible(recording_id)} was not {done}: {visible(str(error))}")
+    if failed:
+        raise PalomarError(f"{failed:,} of {len(recording_ids):,} recordings were not {done}")
 
 
 def _stopped_text(recording: "Recording") -> str:

@@ -17,12 +17,19 @@ from typing import TYPE_CHECKING, Any, Final
 from palomar.download import file_exists
 from palomar.errors import InvalidRequest, PalomarError, ServerError
 from palomar.interrupts import Interrupts
-from palomar.output import Output, standard_error, standard_output
+from palomar.output import CLOSED, STDOUT_DESCRIPTOR, Output, standard_error, standard_output
 from palomar.printers.escape import visible
 from palomar.protojson import to_json
 from palomar.quantities import time_text
 from palomar.recording_status import StatusLine
-from palomar.recording_text import closing_lines, end_text, has_failed, lost_text, written_text
+from palomar.recording_text import (
+    closing_lines,
+    end_text,
+    goal_text,
+    has_failed,
+    lost_text,
+    written_text,
+)
 
 if TYPE_CHECKING:
     from palomar.client import Client
@@ -77,18 +84,19 @@ class RecordPlan:
 
 
 def refuse_terminal(example: str) -> None:
-    """Write packets to no terminal.
+    """Write packets to no terminal, and not to nowhere.
 
     Args:
         example: What to do instead.
 
     Raises:
-        InvalidRequest: Standard output is one.
+        InvalidRequest: Standard output is one, or is closed.
     """
-    if sys.stdout.isatty():
+    closed = STDOUT_DESCRIPTOR in CLOSED
+    if closed or sys.stdout.isatty():
         raise InvalidRequest(
-            "-w - writes packets to standard output, which is a terminal; pipe it into "
-            f"something, as in: {example}"
+            "-w - writes packets to standard output, which is "
+            f"{'closed' if closed else 'a terminal'}; pipe it into something, as in: {example}"
         )
 
 
@@ -145,8 +153,7 @@ class _Recording:
     def _detach(self) -> None:
         begun = self._start()
         self._tell(
-            f"recording on {visible(begun.node_name)} until it is stopped or full: "
-            f"palomar recordings stop {self._id}"
+            f"{visible(begun.node_name)} {goal_text(begun)}: palomar recordings stop {self._id}"
         )
         output = standard_output()
         output.write(f"{to_json(begun) if self._plan.as_json else self._id}\n")

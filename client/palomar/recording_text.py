@@ -22,6 +22,7 @@ from palomar_proto.palomar.v1.recordings_pb2 import (
     RecordingEnd,
     RecordingFormat,
     RecordingStatus,
+    RecordingStop,
 )
 
 _STAGES: Final = (
@@ -156,11 +157,6 @@ def recording_details(recording: Recording) -> str:
     """Lay out all there is to say of one recording."""
     counts = recording.counts
     stop = recording.request.stop
-    limits = [
-        *([_packets(stop.packets)] if stop.packets else []),
-        *([bytes_text(stop.bytes)] if stop.bytes else []),
-        *([duration_text(stop.duration.ToNanoseconds())] if stop.HasField("duration") else []),
-    ]
     snaplen_bytes = recording.request.snaplen_bytes
     rows = [
         ("id", recording.id),
@@ -169,7 +165,7 @@ def recording_details(recording: Recording) -> str:
         ("end", end_text(recording)),
         ("filter", filter_text(recording.request.filter)),
         ("trigger", _trigger_text(recording)),
-        ("stops at", ", ".join(limits)),
+        ("stops at", ", ".join([*_amounts(stop), *_spans(stop)])),
         ("snaplen", f"{count_text(snaplen_bytes)} bytes" if snaplen_bytes else ""),
         (
             "format",
@@ -189,6 +185,29 @@ def recording_details(recording: Recording) -> str:
         ("kept until", _time(recording, "expires")),
     ]
     return table_text([(f"{name}:", visible(text)) for name, text in rows if text])
+
+
+def goal_text(recording: Recording) -> str:
+    """Say what a recording that has begun waits for, and what will end it."""
+    stop = recording.request.stop
+    ends = [f"it has {limit}" for limit in _amounts(stop)]
+    ends += [f"{limit} have passed" for limit in _spans(stop)]
+    end = ", ".join(ends) or "the node's limits end it"
+    waits = "waits for its trigger, then " if recording.request.trigger.filters else ""
+    return f"{waits}records until {end}, or it is stopped"
+
+
+def _amounts(stop: RecordingStop) -> list[str]:
+    """What a recording has when it ends."""
+    return [
+        *([_packets(stop.packets)] if stop.packets else []),
+        *([bytes_text(stop.bytes)] if stop.bytes else []),
+    ]
+
+
+def _spans(stop: RecordingStop) -> list[str]:
+    """How long it may last."""
+    return [duration_text(stop.duration.ToNanoseconds())] if stop.HasField("duration") else []
 
 
 def filter_text(packet_filter: PacketFilter) -> str:

@@ -62,8 +62,11 @@ class Sink:
         on_change: Callable[[], None],
         on_end: Callable[[], None],
     ) -> None:
-        self.until_ns: int | None = None
-        """Packets later than this, by the wall clock, are not taken. Anybody may set it."""
+        self.until_steady_ns: int | None = None
+        """Packets later than this are not taken; by a clock that nobody sets, which is
+        `clock_offset_ns` behind that of the packets. Anybody may set it."""
+        self.clock_offset_ns = 0
+        """Kept right by whoever offers packets: the wall clock may be set in the middle."""
         self.ending: Ending | None = None
         """Why the sink takes no more; None while it does. A failed write replaces it."""
         self.message = ""
@@ -86,6 +89,16 @@ class Sink:
         self._failed = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="palomar-sink", daemon=True)
+
+    @property
+    def until_ns(self) -> int | None:
+        """`until_steady_ns` by the wall clock as it is set now."""
+        until_ns = self.until_steady_ns
+        return None if until_ns is None else until_ns + self.clock_offset_ns
+
+    @until_ns.setter
+    def until_ns(self, until_ns: int | None) -> None:
+        self.until_steady_ns = None if until_ns is None else until_ns - self.clock_offset_ns
 
     @property
     def ended(self) -> bool:

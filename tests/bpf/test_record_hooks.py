@@ -1,12 +1,20 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import logging
+import os
+from typing import TYPE_CHECKING
 
 import pytest
 
+from palomar_bpf.errors import CaptureError
 from palomar_bpf.links import Link
 from palomar_bpf.record_hooks import RecordHooks
 from palomar_bpf.testing import FakeTc
+
+if TYPE_CHECKING:
+    from palomar_bpf.attachment import Attachment
 
 ETH0 = Link(2, "eth0", None, None, None, up=True, ethernet=True)
 VETH = Link(7, "veth7", "veth", 0, 2, up=True, ethernet=True)
@@ -86,3 +94,17 @@ def test_a_link_that_failed_is_tried_for_the_next_recordings(tc: FakeTc) -> None
     tc.broken = frozenset()
     hooks.want(None)
     assert sorted(tc.attached) == ["eth0", "veth7"]
+
+
+@pytest.mark.parametrize(("number", "told"), [(errno.ENODEV, 0), (errno.EPERM, 1)])
+def test_of_a_link_that_has_just_gone_nobody_is_warned(
+    number: int, told: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    def attach(link: Link) -> Attachment:
+        raise CaptureError(f"attaching to {link.name}") from OSError(number, os.strerror(number))
+
+    hooks = RecordHooks(attach)
+    hooks.want(None)
+    hooks.follow({7: VETH})
+    assert len([one for one in caplog.records if one.levelno >= logging.WARNING]) == told
+    assert hooks.methods == {}

@@ -45,6 +45,28 @@ def test_what_was_printed_is_out_and_the_code_is_kept(end: str, code: int, error
     assert run(tool) == (code, "x" * 100_000 + "\n", error)
 
 
+@pytest.mark.parametrize(
+    ("redirection", "expected"),
+    [("1>&-", "{1}"), ("1>/dev/null", "set()"), ("0<&- 1>&-", "{0, 1}")],
+)
+def test_what_was_closed_is_known(redirection: str, expected: str) -> None:
+    tool = """
+def main():
+    import sys
+    from palomar.output import CLOSED
+    print(CLOSED, file=sys.stderr)
+"""
+    program = shlex.join([sys.executable, "-c", PROGRAM.format(tool=tool)])
+    done = subprocess.run(
+        ["bash", "-c", f"{program} {redirection}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, f"{expected}\n")
+
+
 def test_a_defect_shows_itself() -> None:
     code, out, error = run("def main():\n    print('before')\n    raise ValueError('defect')\n")
     assert (code, out) == (1, "before\n")

@@ -33,7 +33,7 @@ def test_a_recording_from_start_to_removal(tmp_path: Path) -> None:
         assert path.read_bytes() == FILE
         client.delete_recording(recording.id)
         assert not client.recordings().recordings
-        with pytest.raises(InvalidRequest, match="no recording web-00000000"):
+        with pytest.raises(InvalidRequest, match=r"no recording 'web-00000000'.*recordings list"):
             client.recording(recording.id)
 
 

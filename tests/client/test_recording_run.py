@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from palomar.cli import cli
 from palomar.fake_recordings import FakeRecordings
+from palomar.output import STDOUT_DESCRIPTOR
 from palomar.testing import FakeObserver
 from palomar_proto.palomar.v1.recordings_pb2 import (
     RECORDING_END_DISK_FULL,
@@ -87,7 +88,10 @@ def test_detached_it_prints_the_id_and_leaves() -> None:
     recordings = FakeRecordings()
     done = run(recordings, "--detach")
     assert done.stdout == "palomar-00000000\n"
-    assert "palomar recordings stop palomar-00000000" in done.stderr
+    assert done.stderr == (
+        "palomar: default/node-1 records until the node's limits end it, or it is stopped: "
+        "palomar recordings stop palomar-00000000\n"
+    )
     assert not recordings.recordings["palomar-00000000"].HasField("ended")
 
 
@@ -131,6 +135,15 @@ def test_files_that_cannot_be_written_are_refused_before_anything_begins(tmp_pat
     assert recordings.started == []
     assert run(recordings, "-w", str(there), "--force").exit_code == 0
     assert there.read_bytes() == FILE
+
+
+def test_a_closed_standard_output_gets_no_packets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("palomar.recording_run.CLOSED", {STDOUT_DESCRIPTOR})
+    recordings = ending()
+    done = run(recordings, "-w", "-")
+    assert done.exit_code == 2
+    assert "standard output, which is closed" in done.stderr
+    assert recordings.started == []
 
 
 def test_where_the_end_cannot_be_watched_it_says_where_the_recording_is() -> None:

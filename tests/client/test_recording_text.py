@@ -5,6 +5,7 @@ from palomar.recording_text import (
     closing_lines,
     end_text,
     filter_text,
+    goal_text,
     has_failed,
     loss_lines,
     lost_packets,
@@ -86,6 +87,14 @@ def test_what_the_server_says_cannot_steer_the_terminal() -> None:
         recordings_table([recording]),
     ):
         assert "\x1b" not in text
+
+
+def test_what_will_end_it_is_told() -> None:
+    assert goal_text(RECORDING) == (
+        "waits for its trigger, then records until it has 10 packets, it has 2.0 KiB, "
+        "1m30s have passed, or it is stopped"
+    )
+    assert goal_text(Recording()) == "records until the node's limits end it, or it is stopped"
 
 
 def test_only_what_nobody_wished_has_failed() -> None:

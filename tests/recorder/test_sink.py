@@ -157,6 +157,18 @@ def test_packets_later_than_the_time_limit_are_not_taken() -> None:
     assert recording.sink.counts.captured.packets == 2
 
 
+def test_the_time_limit_moves_along_where_the_clock_is_set() -> None:
+    recording = Recording()
+    recording.sink.clock_offset_ns = 50
+    recording.sink.until_ns = START_NS + 10
+    assert recording.sink.until_steady_ns == START_NS - 40
+    recording.sink.clock_offset_ns = 550
+    assert recording.sink.until_ns == START_NS + 510
+    recording.sink.offer(packets_of([b"a", b"b"], times_ns=[START_NS + 510, START_NS + 511]))
+    recording.finish()
+    assert recording.contents() == [b"a"]
+
+
 def test_packets_are_cut_to_the_snaplen_and_count_as_cut() -> None:
     recording = Recording(snaplen_bytes=4)
     recording.sink.start()

@@ -1,5 +1,6 @@
 """`palomar record`: packets into a file, or as a stream."""
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,13 +16,21 @@ from palomar.timestamps import duration_ns
 
 _UINT64_MAX = 2**64 - 1
 _FORMATS = ("pcapng", "pcap")
+_SUFFIXES = {".pcapng": "pcapng", ".pcap": "pcap", ".cap": "pcap"}
+"""Which format the end of a file's name promises."""
 
 
 def _size(ctx: click.Context, param: click.Parameter, value: str) -> int:
     number = parse_size(value) if value else 0
-    if number is None or not 0 <= number <= _UINT64_MAX:
+    if number is None:
         raise click.BadParameter(
-            f"{value!r} is not a number; write it like 1000, 10k, 5M or 1Gi", ctx, param
+            f"{value!r} is no whole number of 0 or more; write it like 1000, 10k, 5M or 1Gi",
+            ctx,
+            param,
+        )
+    if number > _UINT64_MAX:
+        raise click.BadParameter(
+            f"{value!r} is more than anything can have; leave it out for no limit", ctx, param
         )
     return number
 
@@ -30,7 +39,7 @@ def _duration(ctx: click.Context, param: click.Parameter, value: str) -> str:
     read_ns = duration_ns(value) if value else 0
     if read_ns is None or read_ns < 0:
         raise click.BadParameter(
-            f"{value!r} is not a duration; write it like 10s or 1m30s", ctx, param
+            f"{value!r} is no duration of 0s or more; write it like 10s or 1m30s", ctx, param
         )
     return value
 
@@ -153,6 +162,11 @@ def record(ctx: click.Context, /, **options: Any) -> None:
 
 
 def _format(given: str, file: str) -> str:
-    if given:
-        return given
-    return "pcap" if file.lower().endswith((".pcap", ".cap")) else _FORMATS[0]
+    """The format of a file: what is asked for, which its name must not belie, or what that says."""
+    named = _SUFFIXES.get(Path(file).suffix.lower(), "")
+    if given and named not in {"", given.lower()}:
+        raise click.UsageError(
+            f"--format {given} contradicts the name {file}, by which programs would take it for "
+            f"{named}; leave out --format, or end the name in .{given.lower()}"
+        )
+    return given or named or _FORMATS[0]

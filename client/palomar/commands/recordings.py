@@ -44,7 +44,8 @@ def list_(ctx: click.Context, /, *, status: tuple[str, ...], limit: int, output:
     """List the recordings of the node, the newest first."""
     from palomar.recording_listing import show_recordings  # noqa: PLC0415 - loads gRPC, as in observe
 
-    _run(ctx, lambda: show_recordings(Invocation.of(ctx), status, limit, as_json=output == "json"))
+    wanted = [name for words in status for name in words.split(",") if name.strip()]
+    _run(ctx, lambda: show_recordings(Invocation.of(ctx), wanted, limit, as_json=output == "json"))
 
 
 @recordings.command(cls=OrderedCommand, short_help="Show one recording.")

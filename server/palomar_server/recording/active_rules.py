@@ -67,6 +67,7 @@ class ActiveRules:
             old[number] = (gone.role, until)
             self._numbers.retire(number, until)
         rules.update(zip(new, numbers, strict=True))
+        route.new |= {*numbers}
         # Replaced, as other threads may be looking at them; old ones first, so that none misses a
         # number that moves.
         route.old, route.rules = old, rules
@@ -108,8 +109,10 @@ class ActiveRules:
             )
         return numbers
 
-    def apply(self, routes: Collection[PacketRoute], reading: int) -> None:
+    def apply(self, routes: Collection[PacketRoute]) -> None:
         """Bring the rules of these routes into the kernel, and take all others out.
+
+        No old number is forgotten meanwhile: the kernel gives it to packets until this is done.
 
         Raises:
             CaptureError: the kernel refuses; some may have changed.
@@ -119,7 +122,6 @@ class ActiveRules:
         if self.everything is not None:
             wanted[self.everything] = CaptureRule()
         for route in routes:
-            route.update(RULE_WORDS, reading)
             wanted.update((number, one.rule) for one, number in route.rules.items())
             if route.rules:
                 snaplen_bytes = max(snaplen_bytes, _snaplen_bytes(route))

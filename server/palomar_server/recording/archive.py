@@ -125,7 +125,10 @@ class Archive:
             except CatalogueError as error:
                 raise NotReady(str(error)) from error
         if found is None or recording_id in self._unwanted:
-            raise NotFound(f"no recording {reprlib.repr(recording_id)} on this node")
+            raise NotFound(
+                f"no recording {reprlib.repr(recording_id)} on this node; `palomar recordings "
+                "list` shows those it has"
+            )
         return found
 
     async def list(

@@ -137,7 +137,7 @@ class Dispatcher:
             if not self._is_running:
                 # Nobody reads, so nothing is still to be read.
                 self._reading += 2
-            route = PacketRoute(subscription)
+            route = self._router.route(subscription)
             with self._apart():
                 wanted = wanted_rules(route, self._surroundings.links)
             self._rules.want(route, wanted, self._reading)
@@ -198,7 +198,11 @@ class Dispatcher:
     def _apply(self, routes: tuple[PacketRoute, ...] | None = None) -> None:
         # What old rules lost has to be told before they are forgotten.
         self._count_losses()
-        self._rules.apply(self._routes if routes is None else routes, self._reading)
+        routes = self._routes if routes is None else routes
+        self._rules.apply(routes)
+        with self._counting:
+            for route in routes:
+                route.new = frozenset()
 
     def _begin_reading(self) -> None:
         if not self._is_running:
@@ -207,14 +211,12 @@ class Dispatcher:
             self._thread.start()
 
     def _apply_or_log(self) -> None:
-        """The same where there is nobody to tell that the kernel refuses."""
         try:
             self._apply()
         except CaptureError as error:
             log.warning("rules for packets could not be changed", error=str(error))
 
     def _begin_past(self, route: PacketRoute) -> None:
-        """Begin with what the flight recorder has, so that nothing is missing between."""
         flight, number = self._flight, self._rules.everything
         if flight is None or number is None:
             return
@@ -243,7 +245,6 @@ class Dispatcher:
         return self._thread is not None and self._thread.is_alive()
 
     def _stop_if_idle(self) -> None:
-        """Have no thread while there is nobody to read for."""
         if not self._routes and self._flight is None:
             self._stop()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,6 +57,14 @@ class PacketRing:
         since_ns = self._newest_ns - self._span_ns
         while self.bytes > self._bytes_max or self._pieces[0][1] < since_ns:
             self.bytes -= self._pieces.popleft()[2]
+
+    def clock_set(self, moved_ns: int) -> None:
+        """Go on with a clock that was set forward by so much."""
+        self._newest_ns += moved_ns
+        self._pieces = deque(
+            (replace(packets, times_ns=packets.times_ns + moved_ns), newest_ns + moved_ns, taken)
+            for packets, newest_ns, taken in self._pieces
+        )
 
     def take(self, since_ns: int) -> list[Packets]:
         """Let go of all packets, and give those not older than this."""

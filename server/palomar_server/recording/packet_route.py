@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from palomar_server.table import Mask
 
 _WORD_BITS = 64
+_CLOCK_SET_MIN_NS = 1_000_000
+"""Less is how the clocks were read."""
 _LOSSES_BEFORE_MAX = 4_096
 """Losses from before the trigger that are kept, about four a second."""
 
@@ -61,6 +63,8 @@ class PacketRoute:
         self.old: Mapping[int, tuple[Role, int]] = {}
         """Numbers of further rules that packets to come may still have, and until which reading;
         replaced as a whole."""
+        self.new: frozenset[int] = frozenset()
+        """Numbers of rules that are not in the kernel yet: losses by them are of rules before."""
         self.lost: dict[int, tuple[int, int]] = {}
         """What was lost by each number when that was last looked at."""
         self.kept: PacketRing | None = None
@@ -120,6 +124,17 @@ class PacketRoute:
         """Whether there are rules for a trigger that has fired."""
         return not self.is_armed and any(one.role is Role.TRIGGER for one in self.rules)
 
+    def clock_is(self, offset_ns: int) -> None:
+        """Note by how much the clock of the packets to come is ahead of one that nobody sets."""
+        moved_ns = offset_ns - self.subscription.sink.clock_offset_ns
+        self.subscription.sink.clock_offset_ns = offset_ns
+        if abs(moved_ns) < _CLOCK_SET_MIN_NS:
+            return
+        if self.since_ns is not None:
+            self.since_ns += moved_ns
+        if self.kept is not None:
+            self.kept.clock_set(moved_ns)
+
     def has_expired(self, reading: int) -> bool:
         """Whether there are old numbers that no packet has any more, for `update` to forget."""
         return any(until <= reading for _, until in self.old.values())
@@ -136,6 +151,8 @@ class PacketRoute:
         packets = captured_bytes = 0
         counted = {}
         for number, role in numbers.items():
+            if number in self.new:
+                continue
             counted[number] = now = lost.get(number, (0, 0))
             before = self.lost.get(number, (0, 0))
             if role is not Role.TRIGGER and number != everything:

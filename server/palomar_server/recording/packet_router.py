@@ -13,7 +13,7 @@ from palomar_recorder.packets import Packets
 from palomar_server.recording.packet_heads import HeadReader
 from palomar_server.recording.packet_notes import PacketNotes
 from palomar_server.recording.packet_ring import compacted
-from palomar_server.recording.packet_route import Role
+from palomar_server.recording.packet_route import PacketRoute, Role
 from palomar_server.recording.packet_rows import ROWS_AT_ONCE, PacketRows
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from palomar_server.decode.options import DecodeOptions
     from palomar_server.recording.packet_filter import CompiledPacketFilter
     from palomar_server.recording.packet_heads import PacketHeads
-    from palomar_server.recording.packet_route import PacketRoute
+    from palomar_server.recording.subscription import Subscription
     from palomar_server.surroundings import Surroundings
     from palomar_server.table import Mask
     from palomar_server.view import FlowSource, View
@@ -88,9 +88,9 @@ class PacketRouter:
         apart: Callable[[], AbstractContextManager[object]],
         options: DecodeOptions | None = None,
     ) -> None:
-        self._reader = HeadReader(
-            lambda: surroundings.known_links, lambda: surroundings.boot_offset_ns
-        )
+        self._surroundings = surroundings
+        self._offset_ns = surroundings.boot_offset_ns
+        self._reader = HeadReader(lambda: surroundings.known_links, lambda: self._offset_ns)
         self._rows = PacketRows(surroundings, flows, apart, options)
         self._notes = PacketNotes(surroundings)
         self._is_stale = False
@@ -101,11 +101,17 @@ class PacketRouter:
         """Look up names anew: some may have changed. From any thread."""
         self._is_stale = True
 
+    def route(self, subscription: Subscription) -> PacketRoute:
+        """A way to a subscription, whose sink knows the clock of the packets. From any thread."""
+        subscription.sink.clock_offset_ns = self._surroundings.boot_offset_ns
+        return PacketRoute(subscription)
+
     def read(self, batch: PacketBatch) -> PacketHeads:
         """The packets of a batch in the order of their times."""
         if self._is_stale:
             self._is_stale = False
             self._reader.forget()
+        self._offset_ns = self._surroundings.boot_offset_ns
         heads = self._reader.read(batch.payloads, batch.rules)
         self.passed_over += heads.passed_over
         return heads
@@ -114,6 +120,8 @@ class PacketRouter:
         """Give packets to those whose rules they matched, and whose filters."""
         if not len(heads):
             return
+        for route in routes:
+            route.clock_is(self._offset_ns)
         choices = [choice for route in routes if (choice := _choose(heads, route)) is not None]
         if choices:
             self._decide(heads, choices)
@@ -282,8 +290,9 @@ def _ask_by_flow(choice: _Choice, piece: slice, seen: _Seen) -> None:
 
 def _fire(route: PacketRoute, time_ns: int) -> None:
     subscription = route.subscription
-    subscription.triggered_ns = time_ns
+    # First: who counts losses on another thread asks for it once the trigger has fired.
     route.since_ns = time_ns - subscription.before_ns
+    subscription.triggered_ns = time_ns
     subscription.on_trigger(time_ns)
     if route.kept is not None:
         kept, route.kept = route.kept.take(route.since_ns), None

@@ -205,8 +205,11 @@ class Recorder:
         statuses = frozenset(request.statuses).intersection(recordings_pb2.RecordingStatus.values())
         if request.statuses and not statuses:
             return recordings_pb2.ListResponse()
+        sessions = [*self.sessions]
         entries, truncated = await self._archive.list(statuses, limit)
-        live = {session.recording.id: session.message() for session in self.sessions}
+        # One that ended meanwhile may have been read as under way.
+        ended = (session for session in sessions if session.has_ended)
+        live = {one.recording.id: one.message() for one in (*ended, *self.sessions)}
         shown = [one for one in live.values() if not statuses or one.status in statuses]
         # What the catalogue says of these is older.
         shown += [one for one in entries if one.id not in live]

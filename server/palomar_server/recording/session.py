@@ -120,24 +120,36 @@ class Session:
         self.recording.status = _STARTING
         try:
             await asyncio.to_thread(self._feed.add, self._subscription)
-        except BaseException:
-            if self._ended is not None:
-                self._ended.cancel()
+            # Only now: a sink that was never started leaves nothing behind.
+            await self._start_sink()
+        except BaseException as error:
+            self._could_not_begin(error)
             raise
-        # Only now: a sink that was never started leaves nothing behind.
-        try:
-            self._sink.start()
-        except BaseException:  # there may be no more threads to have
-            await asyncio.to_thread(self._feed.remove, self._subscription)
-            raise
-        now_ns = time.time_ns()
-        self.recording.started.FromNanoseconds(now_ns)
+        now_ns = self._steady_ns()
+        self.recording.started.FromNanoseconds(time.time_ns())
         if self.recording.status == _STARTING:
             self.recording.status = _ARMED if armed else _RUNNING
         if not armed:
             self._limit(now_ns)
         self._end_at(now_ns + self._most_ns)
         self._begun.set()
+        self.changed()
+
+    async def _start_sink(self) -> None:
+        try:
+            self._sink.start()
+        except BaseException:  # there may be no more threads to have
+            await asyncio.to_thread(self._feed.remove, self._subscription)
+            raise
+
+    def _could_not_begin(self, error: BaseException) -> None:
+        """Tell those who wait for its end already."""
+        if self._ended is not None:
+            self._ended.cancel()
+        self.recording.status = _FAILED
+        self.recording.end = recordings_pb2.RECORDING_END_ERROR
+        self.recording.message = f"could not begin: {error}"
+        self._written.set()
         self.changed()
 
     # What other threads tell.
@@ -162,10 +174,11 @@ class Session:
 
     def triggered(self, time_ns: int) -> None:
         """The trigger fired with a packet of that time, UTC. From any thread."""
+        steady_ns = time_ns - self._sink.clock_offset_ns
         if self._duration_ns:
             # At once: the packets come right behind.
-            self._sink.until_ns = time_ns + self._duration_ns
-        self._soon(lambda: self._has_triggered(time_ns))
+            self._sink.until_steady_ns = steady_ns + self._duration_ns
+        self._soon(lambda: self._has_triggered(time_ns, steady_ns))
 
     def _soon(self, function: Callable[[], None]) -> None:
         try:
@@ -275,22 +288,30 @@ class Session:
             self._sink_done.set()
         self._end_by(None, "")
 
-    def _has_triggered(self, time_ns: int) -> None:
+    def _has_triggered(self, time_ns: int, steady_ns: int) -> None:
         self.recording.triggered.FromNanoseconds(time_ns)
         if self.recording.status in {_STARTING, _ARMED}:
             self.recording.status = _RUNNING
-            self._limit(time_ns)
+            self._limit(steady_ns)
             self.changed()
+
+    # How long it lasts goes by a clock that nobody sets: an hour forward must not end it, nor keep
+    # packets out of it.
+
+    def _steady_ns(self) -> int:
+        """Now, by the clock of the sink's `until_steady_ns`."""
+        knows_boot = self._sink.clock_offset_ns != 0
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) if knows_boot else time.time_ns()
 
     def _limit(self, begun_ns: int) -> None:
         """Have it end when its duration is over."""
         if self._duration_ns:
-            self._sink.until_ns = begun_ns + self._duration_ns
+            self._sink.until_steady_ns = begun_ns + self._duration_ns
             self._end_at(begun_ns + self._duration_ns)
 
-    def _end_at(self, time_ns: int) -> None:
+    def _end_at(self, steady_ns: int) -> None:
         """End it then, unless it is to end earlier."""
-        delay_s = max(0.0, (time_ns - time.time_ns()) / _NS_PER_S)
+        delay_s = max(0.0, (steady_ns - self._steady_ns()) / _NS_PER_S)
         when_s = self._loop.time() + delay_s
         if self._timer is not None:
             if self._timer.when() <= when_s:

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner, Result
 
@@ -72,6 +74,7 @@ def test_without_flags_it_is_every_packet() -> None:
         ("x.CAP", RECORDING_FORMAT_PCAP),
         ("x.pcapng", RECORDING_FORMAT_PCAPNG),
         ("x", RECORDING_FORMAT_PCAPNG),
+        ("x.pcap.d/x", RECORDING_FORMAT_PCAPNG),
     ],
 )
 def test_name_of_the_file_says_its_format(
@@ -81,10 +84,54 @@ def test_name_of_the_file_says_its_format(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     monkeypatch.chdir(tmp_path_factory.mktemp("record"))
+    Path("x.pcap.d").mkdir()
     recordings = FakeRecordings(end=RECORDING_END_PACKETS)
     with FakeObserver(recordings=recordings) as server:
         assert run(server, "-w", name).exit_code == 0
     assert recordings.started[0].format == expected
+
+
+@pytest.mark.parametrize(
+    ("file_format", "name", "expected"),
+    [
+        ("pcap", "x.pcap", 0),
+        ("PCAP", "x.CAP", 0),
+        ("pcapng", "x.PcapNG", 0),
+        ("pcap", "x.dump", 0),
+        ("pcap", "-", 0),
+        ("pcap", "x.pcapng", 2),
+        ("pcapng", "x.pcap", 2),
+        ("pcapng", "x.cap", 2),
+    ],
+)
+def test_a_name_may_not_belie_the_format(
+    file_format: str,
+    name: str,
+    expected: int,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    monkeypatch.chdir(tmp_path_factory.mktemp("record"))
+    recordings = FakeRecordings(end=RECORDING_END_PACKETS)
+    with FakeObserver(recordings=recordings) as server:
+        done = run(server, "-w", name, "--format", file_format)
+    assert done.exit_code == expected
+    assert len(recordings.started) == (expected == 0)
+    assert ("contradicts" in done.stderr) == (expected == 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--packets", "-5"), "'-5' is no whole number of 0 or more"),
+        (("--bytes", "1.5"), "'1.5' is no whole number of 0 or more"),
+        (("--packets", "9" * 20), "is more than anything can have"),
+        (("--before", "-2s"), "'-2s' is no duration of 0s or more"),
+    ],
+)
+def test_numbers_that_are_none_are_told_why(arguments: tuple[str, str], told: str) -> None:
+    with FakeObserver(recordings=FakeRecordings()) as server:
+        assert told in run(server, *arguments).stderr
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,9 @@ def test_a_file_may_be_fetched_to_standard_output(
 def test_only_some_are_listed(fake: FakeRecordings) -> None:
     with FakeObserver(recordings=fake) as server:
         name = started(server)
-        assert name not in recordings(server, "list", "--status", "complete,failed").stdout
+        others = recordings(server, "list", "--status", "complete, failed")
+        assert others.exit_code == 0
+        assert name not in others.stdout
         assert name in recordings(server, "ls", "--status", "Running").stdout
 
 
@@ -87,13 +89,39 @@ def test_what_the_server_refuses_ends_with_1(fake: FakeRecordings) -> None:
     with FakeObserver(recordings=fake) as server:
         name = started(server)
         for arguments, told in (
-            (("show", "web-1"), "no recording web-1"),
+            (("show", "web-1"), "no recording 'web-1' on this node; `palomar recordings list`"),
             (("delete", name), "stop it first"),
             (("download", name), "stop it first"),
         ):
             done = recordings(server, *arguments)
             assert done.exit_code == 1
             assert told in done.stderr
+
+
+@pytest.mark.parametrize(("command", "done"), [("stop", "stopped"), ("delete", "deleted")])
+def test_one_that_is_refused_keeps_none_of_the_others(
+    fake: FakeRecordings, command: str, done: str
+) -> None:
+    with FakeObserver(recordings=fake) as server:
+        names = [started(server) for _ in range(3)]
+        for name in names:
+            recordings(server, "stop", name)
+        result = recordings(server, command, names[0], "web-1", names[1], "web-2", names[2])
+    assert result.exit_code == 1
+    assert [line.split()[0].rstrip(":") for line in result.stdout.splitlines()] == names
+    told = result.stderr.splitlines()
+    assert [line.split(":")[1].strip() for line in told[:2]] == [
+        f"web-1 was not {done}",
+        f"web-2 was not {done}",
+    ]
+    assert told[2:] == [f"palomar: 2 of 5 recordings were not {done}"]
+
+
+def test_a_server_that_is_gone_is_not_asked_for_each(tmp_path: Path) -> None:
+    arguments = ["recordings", "stop", "a", "b", "--server", f"unix:{tmp_path}/none.sock"]
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == 1
+    assert done.stderr.count("cannot reach") == 1
 
 
 def test_other_servers_are_one_clear_line() -> None:

@@ -8,6 +8,7 @@ from palomar_bpf.capture_rule import PACKET_SNAPLEN_BYTES_MAX, RULES_MAX, Captur
 from palomar_bpf.errors import CaptureError
 from palomar_server.recording.active_rules import ActiveRules, wanted_rules
 from palomar_server.recording.packet_route import PacketRoute, Role, WantedRule
+from palomar_server.recording.rule_numbers import RuleNumbers
 from palomar_server.recording.testing import FakePacketSource
 from tests.server.recording.dispatch_testbed import Dispatching, Kept, dropped_flows, pod, port
 
@@ -29,11 +30,11 @@ def route() -> PacketRoute:
 def test_a_rule_that_stays_keeps_its_number(source: FakePacketSource, route: PacketRoute) -> None:
     rules = ActiveRules(source)
     assert rules.want(route, wanted(1, 2), 0)
-    rules.apply([route], 0)
+    rules.apply([route])
     before = dict(source.rules)
     assert not rules.want(route, wanted(2, 1), 0)
     assert rules.want(route, wanted(2, 3), 0)
-    rules.apply([route], 0)
+    rules.apply([route])
     kept = before.items() & source.rules.items()
     assert [rule.source_ports for _, rule in kept] == [(2,)]
     assert len(source.rules) == 2
@@ -45,7 +46,7 @@ def test_what_comes_is_there_before_what_goes_is_taken_away(
     rules = ActiveRules(source)
     for ports in ((1,), (2,)):
         rules.want(route, wanted(*ports), 0)
-        rules.apply([route], 0)
+        rules.apply([route])
     history = [sorted(rule.source_ports for rule in one.values()) for one in source.history]
     assert history == [[(1,)], [(1,), (2,)], [(2,)]]
 
@@ -53,8 +54,8 @@ def test_what_comes_is_there_before_what_goes_is_taken_away(
 def test_nothing_is_set_that_is_set_already(source: FakePacketSource, route: PacketRoute) -> None:
     rules = ActiveRules(source)
     rules.want(route, wanted(1), 0)
-    rules.apply([route], 0)
-    rules.apply([route], 0)
+    rules.apply([route])
+    rules.apply([route])
     assert len(source.history) == 1
 
 
@@ -75,21 +76,21 @@ def test_without_rules_for_anybody_there_are_none(
 ) -> None:
     rules = ActiveRules(source)
     rules.want(route, wanted(1), 0)
-    rules.apply([route], 0)
+    rules.apply([route])
     assert len(source.rules) == 1
     rules.want(route, {}, 0)
-    rules.apply([route], 0)
+    rules.apply([route])
     assert source.rules == {}
 
 
 def test_the_rule_for_everything_asks_for_heads_only(source: FakePacketSource) -> None:
     rules = ActiveRules(source)
     rules.take_everything(256, 0)
-    rules.apply([], 0)
+    rules.apply([])
     assert list(source.rules.values()) == [CaptureRule()]
     assert source.snaplen_bytes == 256
     rules.drop_everything(0)
-    rules.apply([], 0)
+    rules.apply([])
     assert source.rules == {}
 
 
@@ -109,7 +110,7 @@ def test_the_kernel_is_asked_for_what_deciding_needs_too(
     route = PacketRoute(kept.subscription)
     rules = ActiveRules(source)
     rules.want(route, wanted_rules(route, {}), 0)
-    rules.apply([route], 0)
+    rules.apply([route])
     assert source.snaplen_bytes == expected
 
 
@@ -141,7 +142,7 @@ def test_a_route_without_numbers_chooses_from_all_packets(
     rules = ActiveRules(source)
     rules.want(route, wanted(1, 2), 0)
     rules.want_all(route, 0)
-    rules.apply([route], 0)
+    rules.apply([route])
     assert list(source.rules.values()) == [CaptureRule()]
 
 
@@ -178,7 +179,7 @@ def test_without_free_numbers_a_route_takes_all_packets_under_its_own(
     assert list(route.rules) == [WantedRule(CaptureRule(), Role.FLOW)]
     assert {*route.rules.values(), *route.old} == numbers
     assert {role for role, _ in route.old.values()} == {Role.EXACT}
-    rules.apply([others, route], 0)
+    rules.apply([others, route])
     assert source.rules[route.rules[WantedRule(CaptureRule(), Role.FLOW)]] == CaptureRule()
 
 
@@ -202,3 +203,29 @@ def test_a_route_that_waits_for_its_trigger_still_does_when_it_takes_all(
         if number in armed.rules.values():
             after = next(new for new, other in armed.rules.items() if other == number)
             assert (after.role is Role.TRIGGER) == (one.role is Role.TRIGGER)
+
+
+def test_an_old_number_means_its_packets_while_the_kernel_is_told(
+    source: FakePacketSource, route: PacketRoute
+) -> None:
+    rules = ActiveRules(source)
+    rules.want(route, wanted(1), 0)
+    rules.apply([route])
+    (number,) = source.rules
+    rules.want(route, {}, 0)
+    rules.apply([route])
+    assert route.old.keys() == {number}
+    assert route.bits
+
+
+def test_a_number_that_is_used_again_brings_no_losses_along() -> None:
+    node = Dispatching()
+    node.dispatcher._rules._numbers = RuleNumbers(1)
+    told = []
+    for lost in (5, 2):
+        kept = node.add(node.tuples(80))
+        node.source.lose(lost, 100 * lost)
+        node.end(kept)
+        told.append(kept.sink.counts.lost_perf_ring.packets)
+    assert told == [5, 2]
+    node.dispatcher.close()

@@ -1,6 +1,7 @@
 """The ring before a trigger keeps what is young enough and fits."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +33,15 @@ def test_what_is_older_than_the_span_goes() -> None:
     ring.add(packets_of([b"b"], times_ns=[START_NS + 5_000]))
     assert ring.bytes == taken
     assert contents(ring) == [b"b"]
+
+
+@pytest.mark.parametrize("set_ns", [-50_000, 50_000])
+def test_what_it_keeps_goes_along_where_the_clock_is_set(set_ns: int) -> None:
+    ring = PacketRing(1 << 20, 1_000)
+    ring.add(packets_of([b"a"], times_ns=[START_NS]))
+    ring.clock_set(set_ns)
+    ring.add(packets_of([b"b"], times_ns=[START_NS + set_ns + 500]))
+    assert contents(ring, START_NS + set_ns) == [b"a", b"b"]
 
 
 @given(st.lists(st.lists(st.binary(max_size=40), min_size=1, max_size=8), max_size=12))

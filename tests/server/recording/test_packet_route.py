@@ -76,3 +76,14 @@ def test_a_route_whose_sink_has_its_end_is_closed(kept: Kept) -> None:
     kept.end()
     assert not route.is_open
     assert not route.varies
+
+
+def test_losses_by_a_number_of_others_before_are_not_told(kept: Kept) -> None:
+    route = PacketRoute(kept.subscription)
+    route.rules = {WantedRule(RULES[0], Role.EXACT): 3}
+    route.new = frozenset({3})
+    route.tell_lost({3: (5, 50)}, None)
+    route.new = frozenset()
+    route.tell_lost({3: (2, 20)}, None)
+    assert kept.sink.counts.lost_perf_ring.packets == 2
+    kept.end()

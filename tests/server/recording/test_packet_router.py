@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+import pytest
+
 from palomar_bpf.capture_rule import RULE_WORDS, CaptureRule
 from palomar_recorder.ending import Ending
 from palomar_server.recording.packet_route import PacketRoute, Role, WantedRule
 from palomar_server.recording.packet_router import PacketRouter
+from palomar_server.recording.subscription import Subscription
 from palomar_server.recording.testing import batch_of_packets, recorded
 from palomar_server.testing import START_NS
 from tests.server.recording.dispatch_testbed import Dispatching, Kept, frame, port, seen
@@ -125,3 +128,55 @@ def test_the_past_is_chosen_by_the_filter() -> None:
     router.deliver_past(heads, kept.route)  # type: ignore[attr-defined]
     kept.end()
     assert kept.contents == [frame(81, number=1), frame(81, number=2)]
+
+
+@pytest.mark.parametrize("set_ns", [-3_600 * 10**9, 3_600 * 10**9])
+def test_nothing_is_left_out_because_the_clock_was_set(set_ns: int) -> None:
+    node = Dispatching()
+    node.core.surroundings.apply({"boot_offset_ns": 7_200 * 10**9})
+    router = PacketRouter(node.core.surroundings, node.core.encoder, contextlib.nullcontext)
+    kept = Kept(
+        node.filter(), trigger=node.filter(port(99)), before_ns=10**9, before_max_bytes=1 << 20
+    )
+    route = router.route(kept.subscription)
+    route.rules = {
+        WantedRule(CaptureRule(), Role.EXACT): 0,
+        WantedRule(CaptureRule(), Role.TRIGGER): 1,
+    }
+    route.update(RULE_WORDS, 0)
+    until_ns = START_NS + 3 * 10**9
+    kept.sink.until_steady_ns = until_ns
+
+    def see(destination_port: int, time_ns: int) -> None:
+        payloads = seen(1, destination_port, since_ns=time_ns)
+        router.deliver(router.read(batch_of_packets(payloads, [[0, 1]])), [route])
+
+    see(80, START_NS)
+    node.core.surroundings.apply({"boot_offset_ns": 7_200 * 10**9 + set_ns})
+    see(81, START_NS + 5 * 10**8)
+    see(99, START_NS + 10**9)
+    node.core.surroundings.apply({"boot_offset_ns": 7_200 * 10**9})
+    see(82, START_NS + 2 * 10**9)
+    see(83, until_ns)
+    see(84, until_ns + 1)
+    kept.end()
+    assert kept.contents == [frame(number) for number in (80, 81, 99, 82, 83)]
+
+
+def test_from_when_packets_count_is_known_once_the_trigger_has_fired() -> None:
+    known = []
+
+    class Watched(Subscription):
+        def __setattr__(self, name: str, value: object) -> None:
+            if name == "triggered_ns" and value is not None:
+                known.append(kept.route.since_ns)  # type: ignore[attr-defined]
+            super().__setattr__(name, value)
+
+    node = Dispatching()
+    kept = routed(Role.TRIGGER, 0, node.filter())
+    route = kept.route  # type: ignore[attr-defined]
+    route.subscription = Watched(
+        filter=node.filter(), sink=kept.sink, trigger=node.filter(), before_ns=5
+    )
+    deliver(node, seen(1), [[0]], kept)
+    assert known == [START_NS - 5]

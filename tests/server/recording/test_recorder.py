@@ -15,6 +15,7 @@ from palomar_server.recording import recorder as recorder_module
 from tests.server.recording.recording_testbed import NODE, RecordingNode, frame, from_source
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
 COMPLETE = recordings_pb2.RECORDING_STATUS_COMPLETE
@@ -75,6 +76,26 @@ async def test_a_recording_ends_when_its_time_is_over(tmp_path: Path) -> None:
         started = await recorder.start(request, OWN)
         ended = await node.until_ended(started.id)
     assert (ended.status, ended.end) == (COMPLETE, recordings_pb2.RECORDING_END_DURATION)
+
+
+async def test_one_that_ends_while_the_catalogue_is_read_is_listed_as_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = RecordingNode(tmp_path)
+    async with node.running() as recorder:
+        started = await recorder.start(recordings_pb2.StartRequest(), OWN)
+        read = recorder._archive.list
+
+        async def read_slowly(
+            statuses: Collection[int], limit: int
+        ) -> tuple[list[recordings_pb2.Recording], bool]:
+            found = await read(statuses, limit)
+            await recorder.stop(started.id, OWN)
+            return found
+
+        monkeypatch.setattr(recorder._archive, "list", read_slowly)
+        listed = await recorder.list(recordings_pb2.ListRequest(), OWN)
+    assert [(one.id, one.status) for one in listed.recordings] == [(started.id, COMPLETE)]
 
 
 async def test_what_has_ended_is_found_after_a_restart(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.json_format import MessageToJson
 
+from palomar_proto.palomar.v1 import recordings_pb2
 from palomar_recorder.sidecar import write_sidecar
 from tests.server.recording.archive_testbed import COMPLETE, INTERRUPTED, KEEP_NS, NOW_NS, Node, end
 
@@ -24,6 +25,18 @@ async def test_a_recording_killed_before_its_end_was_noted_has_its_size(tmp_path
     found = await node.archive.get(recording.id)
     assert (found.status, found.file_bytes) == (INTERRUPTED, len(whole))
     assert found.sha256 == hashlib.sha256(whole).hexdigest()
+    await node.archive.close()
+
+
+async def test_a_recording_killed_while_it_started_is_interrupted(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    recording = node.recording(1)
+    recording.status = recordings_pb2.RECORDING_STATUS_STARTING
+    await node.archive.begin(recording)
+    await node.archive.close()
+    node.again()
+    found = await node.archive.get(recording.id)
+    assert (found.status, found.end) == (INTERRUPTED, recordings_pb2.RECORDING_END_INTERRUPTED)
     await node.archive.close()
 
 

@@ -19,6 +19,8 @@ from palomar_server.recording.subscription import Subscription
 from palomar_server.testing import Core
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from palomar_recorder.packets import Packets
 
 ARMED = recordings_pb2.RECORDING_STATUS_ARMED
@@ -41,8 +43,10 @@ class Feed:
         self.on_the_way: Packets | None = None
         self.refuse: CaptureError | None = None
         self.at_once: Packets | None = None
+        self.on_add: Callable[[], None] = lambda: None
 
     def add(self, subscription: Subscription) -> None:
+        self.on_add()
         if self.refuse is not None:
             raise self.refuse
         self.subscription = subscription
@@ -171,12 +175,67 @@ async def test_the_duration_counts_from_the_trigger() -> None:
     await one.session.end(Ending.STOPPED)
 
 
+@pytest.mark.parametrize("set_ns", [-3_600 * 10**9, 3_600 * 10**9])
+async def test_its_duration_is_as_long_where_the_clock_is_set(set_ns: int) -> None:
+    one = Recorded(duration_ns=MINUTE_NS, armed=True)
+    boot_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    one.sink.clock_offset_ns = offset_ns = time.time_ns() - boot_ns + set_ns
+    await one.session.begin()
+    await asyncio.to_thread(one.session.triggered, boot_ns + offset_ns)
+    one.sink.clock_offset_ns -= set_ns
+    late_ns = boot_ns + MINUTE_NS + one.sink.clock_offset_ns
+    one.sink.offer(packets_of([b"x" * 60, b"y" * 60], times_ns=[late_ns, late_ns + 1]))
+    await asyncio.sleep(0.01)
+    assert one.session.message().status == RUNNING
+    assert one.sink.counts.captured.packets == 1
+    await one.session.end(Ending.STOPPED)
+
+
 async def test_one_that_cannot_begin_leaves_its_target_alone() -> None:
     one = Recorded()
     one.feed.refuse = CaptureError("no")
     with pytest.raises(CaptureError):
         await one.session.begin()
     assert not one.target.content
+
+
+@pytest.mark.parametrize(("armed", "status"), [(False, RUNNING), (True, ARMED)])
+async def test_it_is_starting_until_the_kernel_takes_packets(
+    armed: bool,  # noqa: FBT001
+    status: int,
+) -> None:
+    one = Recorded(armed=armed)
+    told = []
+    one.feed.on_add = lambda: told.append(one.session.message().status)
+    await one.session.begin()
+    told.append(one.session.message().status)
+    assert told == [recordings_pb2.RECORDING_STATUS_STARTING, status]
+    await one.session.end(Ending.STOPPED)
+
+
+async def test_one_whose_trigger_fires_while_it_starts_is_running() -> None:
+    one = Recorded(armed=True, duration_ns=MINUTE_NS)
+    fired_ns = time.time_ns()
+    one.feed.on_add = lambda: one.session.triggered(fired_ns)
+    await one.session.begin()
+    await asyncio.sleep(0)
+    told = one.session.message()
+    assert (told.status, told.triggered.ToNanoseconds()) == (RUNNING, fired_ns)
+    assert one.sink.until_ns == fired_ns + MINUTE_NS
+    await one.session.end(Ending.STOPPED)
+
+
+async def test_who_waits_for_one_that_cannot_begin_is_told_so() -> None:
+    one = Recorded()
+    one.feed.refuse = CaptureError("no room")
+    stopping = asyncio.get_running_loop().create_task(one.session.end(Ending.STOPPED))
+    await asyncio.sleep(0)
+    with pytest.raises(CaptureError):
+        await one.session.begin()
+    async with asyncio.timeout(5):
+        await stopping
+    told = one.session.message()
+    assert (told.status, told.message) == (FAILED, "could not begin: no room")
 
 
 async def test_watchers_are_told_of_changes() -> None:
