@@ -52,7 +52,7 @@ class CompiledPacketFilter:
 
     Raises:
         InvalidRequest: a value breaks its field's rule, can match no packet, or there are too many.
-        Unsupported: the pcap expression cannot be had on this node.
+        NotReady: there is no libpcap to compile the pcap expression.
     """
 
     def __init__(

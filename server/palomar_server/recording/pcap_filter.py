@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from palomar_recorder.packets import LINKTYPE_ETHERNET, LINKTYPE_RAW
-from palomar_server.errors import InvalidRequest, Unsupported
+from palomar_server.errors import InvalidRequest
 from palomar_server.recording.classic_bpf import check_program, run
 from palomar_server.recording.pcap_library import ExpressionError, compile_expression
 
@@ -70,8 +70,9 @@ class PcapExpression:
         field: its place in the request, for errors.
 
     Raises:
-        InvalidRequest: libpcap does not understand it; with its words.
-        Unsupported: there is no libpcap, or it would have to loop over a packet's headers.
+        InvalidRequest: libpcap does not understand it, with its words; or it would have to loop
+            over a packet's headers.
+        NotReady: there is no libpcap.
     """
 
     def __init__(self, text: str, field: str = "pcap_filter") -> None:
@@ -89,9 +90,8 @@ class PcapExpression:
             try:
                 check_program(program)
             except ValueError as error:
-                raise Unsupported(
-                    f"{field}: {text!r} cannot be run here: {error}; do without protochain"
-                ) from None
+                rule = f"cannot be run here: {error}; do without protochain"
+                raise InvalidRequest(field, text, rule) from None
             self._programs[linktype] = program
 
     def mask(self, packets: Packets) -> Mask:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from palomar_server.errors import Unsupported
+from palomar_server.errors import NotReady
 from palomar_server.recording.classic_bpf import INSTRUCTION, INSTRUCTIONS_MAX
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def compile_expression(text: str, linktype: int) -> NDArray[np.void]:
 
     Raises:
         ExpressionError: it is wrong, too long, or means nothing for that link type.
-        Unsupported: there is no libpcap.
+        NotReady: there is no libpcap.
     """
     # What optimising takes grows faster than the program, so its length is looked at first.
     plain = _compile(text, linktype, optimise=False)
@@ -100,7 +100,7 @@ def _library() -> ctypes.CDLL:
         library.pcap_close.argtypes = (ctypes.c_void_p,)
         library.pcap_close.restype = None
         return library
-    raise Unsupported(
+    raise NotReady(
         "pcap_filter: this node has no libpcap; install libpcap0.8 (Debian and relatives) or "
         "libpcap, or use filters and tuples"
     )
