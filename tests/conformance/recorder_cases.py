@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
+from structlog.testing import capture_logs
 
 from palomar_bpf.capture_rule import PACKET_SNAPLEN_BYTES_MAX, CaptureRule
 from palomar_bpf.errors import CaptureError
@@ -145,7 +146,8 @@ def prepare(_: Path) -> Run:
 
 def run(case: Case) -> Comparison:
     """Run one case."""
-    with tempfile.TemporaryDirectory() as folder:
+    # Each recording is logged, which says nothing here.
+    with tempfile.TemporaryDirectory() as folder, capture_logs():
         return asyncio.run(_run(case, Path(folder)))
 
 
