@@ -38,6 +38,8 @@ _REST_MAX_S = 1.0
 """However much that was: a pod must not stay nameless for long."""
 _PAUSE_S = 1.0
 """After something that was not foreseen, before all namespaces are looked at afresh."""
+_VERIFY_S = 3.0
+"""After a change of the names, when everything is looked at once more."""
 _RETRY_S = 5.0
 """Until a namespace that could not be asked is asked again."""
 
@@ -107,6 +109,10 @@ class NamespaceWatcher:
         self._unanswered: set[str] = set()
         self._pending = Changes(overrun=True)
         self._names_pending = True
+        self._verify_s: float | None = None
+        """When to look at everything once more, by the monotonic clock."""
+        self._verify_again = False
+        """Whether names changed since that was set."""
         self._closing = False
         self._thread: threading.Thread | None = None
 
@@ -180,11 +186,18 @@ class NamespaceWatcher:
             first_look.set()
             # Work counts, not waiting: the kernel may be busy with other namespaces for seconds.
             rested_s = time.monotonic() + _REST_SHARE * (time.thread_time() - started_cpu_s)
-            woken = self._poller.poll(_RETRY_S if retry else None)
+            woken = self._poller.poll(self._wait_s(retry=retry))
             # Notices wait in the kernel meanwhile; what it has no room for shows as an overrun.
             self._rest(max(_SETTLE_S, min(_REST_MAX_S, rested_s - time.monotonic())))
             for fd, _ in woken + self._poller.poll(0):
                 self._note(fd)
+
+    def _wait_s(self, *, retry: bool) -> float | None:
+        """How long nothing need be done unless something is told, s; None for ever."""
+        waits_s = [_RETRY_S] if retry else []
+        if self._verify_s is not None:
+            waits_s.append(max(0.0, self._verify_s - time.monotonic()))
+        return min(waits_s, default=None)
 
     def _rest(self, duration_s: float) -> None:
         """Sleep, but not through `close`."""
@@ -203,6 +216,16 @@ class NamespaceWatcher:
         """Look and tell; True if something could not be read and should be tried again."""
         pending, self._pending = self._pending, Changes()
         names, self._names_pending = self._names_pending, False
+        now_s = time.monotonic()
+        if self._verify_s is not None and now_s >= self._verify_s:
+            # While a namespace is made, a notice may come too early to be understood.
+            pending.add(Changes(overrun=True))
+            self._verify_s = now_s + _VERIFY_S if self._verify_again or names else None
+            self._verify_again = False
+        elif names and self._verify_s is None:
+            self._verify_s = now_s + _VERIFY_S
+        elif names:
+            self._verify_again = True
         try:
             self._look(pending, names=bool(names or pending.overrun or self._unanswered))
         except OSError as error:
