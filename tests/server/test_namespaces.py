@@ -13,12 +13,11 @@ from structlog.testing import capture_logs
 
 from palomar_server import namespaces
 from palomar_server.namespaces import NamespaceState, NamespaceWatcher
-from palomar_server.rtnetlink import RouteNotices, RouteQueries
+from palomar_server.rtnetlink import Changes, RouteNotices, RouteQueries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from palomar_server.rtnetlink import Changes
 
 pytestmark = [pytest.mark.live, pytest.mark.usefixtures("live")]
 
@@ -379,5 +378,26 @@ def test_an_idle_watcher_sleeps_for_good(clean: None) -> None:
 
         # Several tries: somebody else may be making namespaces on this machine.
         assert any(is_asleep_for_half_a_second() for _ in range(20))
+    finally:
+        watcher.close()
+
+
+def test_addresses_of_a_new_namespace_are_found_though_no_notice_of_them_came(
+    clean: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drain = RouteNotices.drain
+
+    def drain_for_nothing(notices: RouteNotices) -> Changes:
+        drain(notices)
+        return Changes()
+
+    monkeypatch.setattr(RouteNotices, "drain", drain_for_nothing)
+    monkeypatch.setattr(namespaces, "_VERIFY_S", 1.0)
+    journal = Journal()
+    watcher = NamespaceWatcher(NETNS, journal)
+    watcher.start()
+    try:
+        make(f"{P}v", f"{P}v0", "10.92.0.2/24")
+        journal.wait(f"{P}v", has("10.92.0.2"))
     finally:
         watcher.close()
