@@ -34,6 +34,6 @@ class Subscription:
     """Memory for packets from before the trigger."""
     on_trigger: Callable[[int], None] = lambda _time_ns: None
     """Called once with the time of the packet that the trigger matched, UTC ns, on the dispatcher's
-    thread and before any packet is offered: the place to set the sink's `until_ns`."""
+    thread and before any packet is offered: the place to set the sink's `until_steady_ns`."""
     triggered_ns: int | None = None
     """When the trigger fired; set by the dispatcher."""
