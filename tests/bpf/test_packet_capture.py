@@ -223,7 +223,7 @@ def test_a_rule_that_stays_misses_nothing_while_others_come_and_go(
         step += 1
         sources, destinations = others[step % 3 : step % 3 + 1], others[: step % 4]
         other = CaptureRule(sources=tuple(sources), destinations=tuple(destinations))
-        packets.set_rules({1: to_closed(far), step % 256 or 2: other, 5: other}, WHOLE)
+        packets.set_rules({1: to_closed(far), 6 + step % 250: other, 5: other}, WHOLE)
         found += numbers(packets, 1)
     sender.join()
     packets.set_rules({}, 0)
