@@ -26,6 +26,9 @@ class Encoder(Protocol):
     def encode(self, packets: Packets) -> Sequence[Buffer]:
         """Some packets."""
 
+    def undo(self) -> None:
+        """What the last `encode` gave was not written: go on as if it had not been called."""
+
     def end(self, counts: Counts, ended_ns: int) -> Sequence[Buffer]:
         """What stands behind all packets.
 

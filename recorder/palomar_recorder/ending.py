@@ -25,12 +25,18 @@ class Ending(enum.Enum):
         """Whether nobody wished for it: the recording counts as failed, and says so."""
         return self in _FAILURES
 
+    @property
+    def is_want_of_room(self) -> bool:
+        """Whether there was no room for all that was to be written; there may be for less."""
+        return self in _WANT_OF_ROOM
+
 
 _FAILURES = frozenset({Ending.QUOTA, Ending.DISK_FULL, Ending.ERROR})
+_WANT_OF_ROOM = frozenset({Ending.FILE_SIZE, Ending.QUOTA, Ending.DISK_FULL})
 
 
 class WriteError(Exception):
-    """A target takes no more.
+    """A target did not take what was to be written.
 
     Args:
         ending: how the recording ends by it.

@@ -69,6 +69,9 @@ class PcapEncoder:
         records.put(records.heads, self._heads(packets))
         return records.buffers()
 
+    def undo(self) -> None:
+        """Nothing refers to packets before."""
+
     def end(self, counts: Counts, ended_ns: int) -> Sequence[Buffer]:  # noqa: ARG002 - the format has no place for it
         """Nothing stands there."""
         return []

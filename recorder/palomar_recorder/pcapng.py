@@ -68,9 +68,9 @@ class PcapngEncoder:
 
     def encode(self, packets: Packets) -> Sequence[Buffer]:
         """A block for each packet, with its note as comment; interfaces that are new before."""
+        self._packets_before = self._packets.copy()
         if not len(packets):
             return []
-        self._packets_before = self._packets.copy()
         descriptions, numbers = self._interfaces(packets)
         texts, places, lengths = _comments(packets)
         padding = -packets.captured_bytes % 4
@@ -94,14 +94,15 @@ class PcapngEncoder:
         self._packets += np.bincount(numbers, minlength=len(self._packets))
         return [*descriptions, *records.buffers()]
 
+    def undo(self) -> None:
+        """See `Encoder.undo`; interfaces that were new are so again."""
+        self._packets = self._packets_before
+        known = list(self._numbers)[: len(self._packets)]
+        self._numbers = {interface: number for number, interface in enumerate(known)}
+
     def end(self, counts: Counts, ended_ns: int) -> Sequence[Buffer]:
         """Statistics of all interfaces; a nameless one if there is none, as tools want one."""
         descriptions: list[bytes] = []
-        if counts.written.packets < self._packets.sum():
-            # The last packets did not go into the file, nor did interfaces new with them.
-            self._packets = self._packets_before
-            known = list(self._numbers)[: len(self._packets)]
-            self._numbers = {interface: number for number, interface in enumerate(known)}
         if not self._numbers:
             descriptions = self._add(Interface("", LINKTYPE_ETHERNET))
         return [

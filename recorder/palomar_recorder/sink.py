@@ -221,9 +221,14 @@ class Sink:
                     self._changed.wait_for(lambda: self._queue or self.ending is not None)
 
     def _write(self, packets: Packets) -> None:
-        """Write some packets piece by piece; near the target's limit, the pieces become small."""
+        """Write some packets piece by piece; near the target's limit, the pieces become small.
+
+        Raises:
+            WriteError: there is something that the target does not take even a packet at a time.
+        """
         sums = np.cumsum(packets.captured_bytes + _COLUMNS_BYTES)
         done, done_bytes = 0, 0
+        most = len(packets)
         try:
             while done < len(packets):
                 most_bytes = _WRITE_BYTES
@@ -231,10 +236,18 @@ class Sink:
                     most_bytes = min(most_bytes, self._stored.room_bytes)
                 end = int(np.searchsorted(sums, done_bytes + most_bytes, side="right"))
                 # One that seems not to fit is tried alone: then the target has the last word.
-                end = max(end, done + 1)
+                end = max(min(end, done + most), done + 1)
                 whole = done == 0 and end == len(packets)
                 piece = packets if whole else packets.take(slice(done, end))
-                self._target.write(self._encoder.encode(piece))
+                try:
+                    self._target.write(self._encoder.encode(piece))
+                except BaseException as error:
+                    self._encoder.undo()
+                    if len(piece) == 1 or not _is_want_of_room(error):
+                        raise
+                    # Notes and headers take more than was thought.
+                    most = len(piece) // 2
+                    continue
                 size = int(sums[end - 1]) - done_bytes
                 with self._changed:
                     self._queue_bytes -= size
@@ -286,3 +299,7 @@ class Sink:
             lost_sink_queue=dataclasses.replace(counts.lost_sink_queue),
             lost_disk=dataclasses.replace(counts.lost_disk),
         )
+
+
+def _is_want_of_room(error: BaseException) -> bool:
+    return isinstance(error, WriteError) and error.ending.is_want_of_room

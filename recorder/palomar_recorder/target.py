@@ -17,7 +17,8 @@ class Target(Protocol):
         """Take some buffers, all or none of them.
 
         Raises:
-            WriteError: it takes none of them, and no more; what it took before stays readable.
+            WriteError: it took none of them; what it took before stays readable. Less may still
+                have room, see `Ending.is_want_of_room`.
         """
 
     def finish(self, buffers: Sequence[Buffer]) -> None:

@@ -28,6 +28,8 @@ def test_all_encoders_give_buffers_for_begin_packets_and_end(encoder: Encoder) -
     assert begin
     assert b"one" in packets
     assert packets.index(b"one") < packets.index(b"two")
+    encoder.encode(packets_of([b"not written"]))
+    encoder.undo()
     assert list(encoder.encode(packets_of([]))) == []
     for buffer in encoder.end(Counts(), START_NS):
         assert memoryview(buffer).nbytes

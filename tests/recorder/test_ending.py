@@ -14,6 +14,11 @@ def test_only_what_nobody_wished_for_is_a_failure() -> None:
     assert failures == {Ending.QUOTA, Ending.DISK_FULL, Ending.ERROR}
 
 
+def test_only_limits_of_space_leave_room_for_less() -> None:
+    for_less = {ending for ending in Ending if ending.is_want_of_room}
+    assert for_less == {Ending.FILE_SIZE, Ending.QUOTA, Ending.DISK_FULL}
+
+
 def test_a_write_error_knows_how_the_recording_ends() -> None:
     error = WriteError(Ending.QUOTA, "too much")
     assert (error.ending, str(error)) == (Ending.QUOTA, "too much")

@@ -184,13 +184,24 @@ def test_file_without_packets_has_an_interface_as_tools_want_one() -> None:
     assert kinds == [blocks.SECTION_HEADER, blocks.INTERFACE_DESCRIPTION, 5]
 
 
-def test_end_forgets_what_the_file_refused() -> None:
+def test_packets_that_the_file_refused_are_forgotten() -> None:
     encoder = new_encoder()
     parts = [*encoder.begin(), *encoder.encode(uniform(2, 60))]
-    encoder.encode(uniform(3, 60, LINKTYPE_RAW))  # and these could not be written
+    encoder.encode(uniform(3, 60, LINKTYPE_RAW))
+    encoder.undo()
     raw = b"".join(map(bytes, [*parts, *encoder.end(counts_of(2), END_NS)]))
     (options,) = statistics_of(raw)
     assert number(options[blocks.ISB_USRDELIV]) == 2
+
+
+def test_an_interface_is_described_anew_if_its_description_was_refused() -> None:
+    encoder, straight = new_encoder(), new_encoder()
+    packets = uniform(3, 60)
+    encoder.begin(), straight.begin()
+    encoder.encode(packets)
+    encoder.undo()
+    again = [bytes(buffer) for buffer in encoder.encode(packets.take(slice(2)))]
+    assert again == [bytes(buffer) for buffer in straight.encode(packets.take(slice(2)))]
 
 
 def test_long_note_is_cut() -> None:

@@ -1,21 +1,25 @@
 from __future__ import annotations
 
+import dataclasses
 import struct
 import threading
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from palomar_recorder.ending import Ending, WriteError
 from palomar_recorder.pcap import PcapEncoder
+from palomar_recorder.pcapng import PcapngEncoder
 from palomar_recorder.sink import Sink
 from palomar_recorder.stop_condition import StopCondition
 from palomar_recorder.testing import START_NS, MemoryTarget, packets_of
+from tests.e2e.capture_file import parse_capture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from palomar_recorder.encoder import Buffer
+    from palomar_recorder.encoder import Buffer, Encoder
     from palomar_recorder.packets import Packets
 
 WAIT_S = 10
@@ -31,7 +35,7 @@ class Recording:
         snaplen_bytes: int = 0,
         queue_bytes_max: int = 1 << 20,
         target: MemoryTarget | None = None,
-        encoder: PcapEncoder | None = None,
+        encoder: Encoder | None = None,
     ) -> None:
         self.changes = 0
         self.ends = 0
@@ -292,6 +296,7 @@ class LimitedTarget(MemoryTarget):
     def __init__(self, max_bytes: int) -> None:
         super().__init__()
         self.max_bytes = max_bytes
+        self.packets_end = 0
         self.fault = ""
         self.catching_up = 0
 
@@ -303,6 +308,7 @@ class LimitedTarget(MemoryTarget):
         if sum(memoryview(buffer).nbytes for buffer in buffers) > self.room_bytes:
             raise WriteError(Ending.FILE_SIZE, "no room")
         super().write(buffers)
+        self.packets_end = len(self.content)
 
     def catch_up(self) -> bool:
         self.catching_up += 1
@@ -319,6 +325,30 @@ def test_a_file_takes_every_packet_that_its_limit_has_room_for(max_bytes: int) -
     assert len(recording.contents()) == (max_bytes - 24) // 116
     assert recording.sink.counts.written.packets == (max_bytes - 24) // 116
     recording.finish()
+
+
+@pytest.mark.parametrize("at_once", [500, 1])
+@pytest.mark.parametrize("note", ["", "default/web: dropped by NETFILTER_DROP at nft_do_chain"])
+def test_a_file_is_filled_whatever_its_packets_take_beside_their_bytes(
+    note: str, at_once: int
+) -> None:
+    target = LimitedTarget(10_000)
+    encoder = PcapngEncoder(snaplen_bytes=0, comment="", node_name="n")
+    recording = Recording(target=target, encoder=encoder, queue_bytes_max=1 << 22)
+    for first in range(0, 500, at_once):
+        notes = np.ones(at_once, np.uint32)
+        recording.sink.offer(
+            dataclasses.replace(numbered(first, at_once), notes=notes, note_table=("", note))
+        )
+    recording.sink.start()
+    assert recording.sink.join(WAIT_S)
+    assert recording.sink.ending is Ending.FILE_SIZE
+    written = recording.sink.counts.written.packets
+    found = [packet.data for packet in parse_capture(bytes(target.content))]
+    assert numbers(found) == list(range(written))
+    assert recording.sink.counts.lost_disk.packets == 500 - written
+    packet_bytes = 32 + 8 + (4 + len(note) + -len(note) % 4 + 4 if note else 0)
+    assert target.max_bytes - packet_bytes < target.packets_end <= target.max_bytes
 
 
 def test_a_target_catches_up_while_nothing_is_to_be_written() -> None:

@@ -30,6 +30,7 @@ class InterfaceNames:
         """As the other's."""
         self.names: tuple[str, ...] = ()
         """Sorted; replaced as a whole, so that any thread may read it."""
+        self._names_before: tuple[str, ...] = ()
 
     def begin(self) -> Sequence[Buffer]:
         """See `Encoder.begin`."""
@@ -37,12 +38,18 @@ class InterfaceNames:
 
     def encode(self, packets: Packets) -> Sequence[Buffer]:
         """See `Encoder.encode`."""
+        self._names_before = self.names
         table = packets.interface_table
         used = np.flatnonzero(np.bincount(packets.interfaces, minlength=len(table)))
         new = {table[index].name for index in used.tolist()}.difference(self.names, ("",))
         if new and len(self.names) < NAMES_MAX:
             self.names = tuple(sorted({*self.names, *new})[:NAMES_MAX])
         return self._encoder.encode(packets)
+
+    def undo(self) -> None:
+        """See `Encoder.undo`."""
+        self.names = self._names_before
+        self._encoder.undo()
 
     def end(self, counts: Counts, ended_ns: int) -> Sequence[Buffer]:
         """See `Encoder.end`."""

@@ -44,6 +44,9 @@ class KeepingEncoder:
         self.pieces.append(packets)
         return []
 
+    def undo(self) -> None:
+        self.pieces.pop()
+
     def end(self, _counts: Counts, _ended_ns: int) -> Sequence[Buffer]:
         return []
 

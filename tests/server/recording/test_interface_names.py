@@ -24,3 +24,11 @@ def test_no_more_names_than_may_be_told_are_kept() -> None:
     for number in range(NAMES_MAX + 5):
         named.encode(packets_of([b"x" * 60], interface=f"veth{number}"))
     assert len(named.names) == NAMES_MAX
+
+
+def test_names_of_packets_that_were_not_written_are_forgotten() -> None:
+    named = InterfaceNames(PcapEncoder(snaplen_bytes=0))
+    named.encode(packets_of([b"x" * 60], interface="eth0"))
+    named.encode(packets_of([b"x" * 60], interface="veth1"))
+    named.undo()
+    assert named.names == ("eth0",)
