@@ -13,12 +13,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
+ENDS_BYTES = 64 << 10
+"""Left free whatever the settings say, for the ends of files and what stands beside them: that is
+written when the disk is full already, and says so. Some 2 KiB for each recording."""
+
+
 class Space:
     """One directory's, for all recordings under way; thread-safe.
 
     Args:
         max_bytes: what all files may have together.
-        free_min_bytes: what stays free in the file system.
+        free_min_bytes: what stays free in the file system; never less than `ENDS_BYTES`.
         count_bytes: counts what the files in the directory have now.
     """
 
@@ -26,7 +31,7 @@ class Space:
         self, *, max_bytes: int, free_min_bytes: int, count_bytes: Callable[[], int]
     ) -> None:
         self._max_bytes = max_bytes
-        self._free_min_bytes = free_min_bytes
+        self._free_min_bytes = max(free_min_bytes, ENDS_BYTES)
         self._count_bytes = count_bytes
         self._lock = threading.Lock()
         self._used_bytes = 0
@@ -66,14 +71,8 @@ class Space:
                     f"{self._max_bytes:,}: delete some, or raise it",
                 )
             free_bytes = self._free_bytes(fd)
-            # Without a floor it is for the file system to say when it is full.
-            if self._free_min_bytes and free_bytes - size_bytes < self._free_min_bytes:
-                raise WriteError(
-                    Ending.DISK_FULL,
-                    f"{free_bytes:,} bytes are free in the file system, and "
-                    f"recordings_free_min_bytes is {self._free_min_bytes:,}: make room, or lower "
-                    "it",
-                )
+            if free_bytes - size_bytes < self._free_min_bytes:
+                raise WriteError(Ending.DISK_FULL, self._full(free_bytes))
             self._used_bytes += size_bytes
             self._under_way_bytes += size_bytes
 
@@ -104,6 +103,14 @@ class Space:
         with self._lock:
             self._used_bytes = self._count_bytes() + self._under_way_bytes
             return self._used_bytes
+
+    def _full(self, free_bytes: int) -> str:
+        """Why there is no room, in words."""
+        free = f"{max(0, free_bytes):,} bytes are free in the file system"
+        if self._free_min_bytes == ENDS_BYTES:
+            return f"{free}, which the ends of recordings need: make room"
+        floor = f"recordings_free_min_bytes is {self._free_min_bytes:,}"
+        return f"{free}, and {floor}: make room, or lower it"
 
     def _free_bytes(self, fd: int) -> int:
         """What users other than root may write, when all that is claimed is written."""

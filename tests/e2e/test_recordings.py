@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -376,8 +377,12 @@ def test_full_disk_ends_the_recording_with_a_readable_file(
         assert told.end == api.RECORDING_END_DISK_FULL
         assert told.message
         written = told.counts.written.packets
-        assert 0 < written < 600
+        assert 150 < written < 600
         assert numbers(recordings.packets(recording, tmp_path), 7300) == list(range(written))
+        [beside] = folder.glob("*.json")
+        facts = json.loads(beside.read_text())
+        assert facts["end"] == "RECORDING_END_DISK_FULL"
+        assert facts["counts"]["written"]["packets"] == str(written)
         # The daemon goes on.
         assert recordings.daemon.flows("--all", "--port", "7300")
     finally:

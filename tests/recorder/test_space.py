@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from palomar_recorder.ending import Ending, WriteError
-from palomar_recorder.space import Space
+from palomar_recorder.space import ENDS_BYTES, Space
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,11 +56,25 @@ def test_the_floor_of_the_file_system_is_left_free(fd: int) -> None:
     assert caught.value.ending is Ending.DISK_FULL
 
 
+def test_something_is_left_free_for_the_ends_of_files_where_no_floor_is_set(
+    fd: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = Space(max_bytes=1 << 60, free_min_bytes=0, count_bytes=lambda: 0)
+    blocks = ENDS_BYTES // 4_096 + 1
+    disk = os.statvfs_result((4_096, 4_096, blocks, blocks, blocks, 1, 1, 1, 0, 255))
+    monkeypatch.setattr(os, "fstatvfs", lambda _fd: disk)
+    assert space.room_bytes(fd) == 4_096
+    space.take(4_096, fd)
+    with pytest.raises(WriteError, match="which the ends of recordings need") as caught:
+        space.take(1, fd)
+    assert caught.value.ending is Ending.DISK_FULL
+
+
 def test_the_room_is_what_the_nearest_limit_leaves(fd: int) -> None:
     free_bytes = os.fstatvfs(fd).f_bavail * os.fstatvfs(fd).f_frsize
     space = Space(max_bytes=1 << 62, free_min_bytes=0, count_bytes=lambda: 0)
     # Others may fill or empty this disk meanwhile.
-    assert abs(space.room_bytes(fd) - free_bytes) < free_bytes / 2
+    assert abs(space.room_bytes(fd) + ENDS_BYTES - free_bytes) < free_bytes / 2
     floored = Space(max_bytes=1 << 62, free_min_bytes=1 << 62, count_bytes=lambda: 0)
     assert floored.room_bytes(fd) < 0
 
