@@ -10,6 +10,7 @@ import pytest
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where tests run in several processes, those that load programs share one.
 
@@ -18,6 +19,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("live") is not None:
             item.add_marker(pytest.mark.xdist_group("live"))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests that load programs must not begin to run beside each other because xdist changed."""
+    grouped = item.config.getoption("loadgroup", default=False)
+    if grouped and item.get_closest_marker("live") and not item.nodeid.endswith("@live"):
+        pytest.fail(
+            "pytest-xdist put this test into no group: install the versions that pyproject.toml "
+            "asks for, or run with --numprocesses 0",
+            pytrace=False,
+        )
 
 
 @pytest.fixture
