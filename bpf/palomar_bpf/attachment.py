@@ -138,23 +138,27 @@ class Attachment:
             raise CaptureError(f"detaching from {self.link.name}: {error.strerror}") from error
 
 
-def attach(programs: TcPrograms, link: Link, *, method: AttachMethod = "auto") -> Attachment:
+def attach(
+    programs: TcPrograms, link: Link, *, method: AttachMethod = "auto", mark: str = ""
+) -> Attachment:
     """Put the programs on an interface.
 
     Args:
         programs: What to attach.
         link: Where to.
         method: "auto" takes tcx, and clsact if the kernel does not know tcx.
+        mark: Of whoever attaches, for filters; see `palomar_bpf.filter_owner`. Without one, others
+            take filters for leftovers.
 
     Raises:
         CaptureError: it did not work; nothing is left on the interface.
     """
     pair = _Pair(programs.trace_ingress_fd, programs.trace_egress_fd)
-    return _attach(pair, link, method, TRACE_NAMES)
+    return _attach(pair, link, method, names=TRACE_NAMES, mark=mark)
 
 
 def attach_recording(
-    programs: RecordPrograms, link: Link, *, method: AttachMethod = "auto"
+    programs: RecordPrograms, link: Link, *, method: AttachMethod = "auto", mark: str = ""
 ) -> Attachment:
     """Put the programs that record on an interface, behind those that tell of packets.
 
@@ -162,11 +166,18 @@ def attach_recording(
     the last place is taken. Arguments and errors are those of `attach`.
     """
     pair = _Pair(programs.record_ingress_fd, programs.record_egress_fd)
-    return _attach(pair, link, method, RECORD_NAMES, programs.trace_ingress_fd)
+    behind_fd = programs.trace_ingress_fd
+    return _attach(pair, link, method, names=RECORD_NAMES, mark=mark, behind_fd=behind_fd)
 
 
 def _attach(
-    pair: _Pair, link: Link, method: AttachMethod, names: FilterNames, behind_fd: int = 0
+    pair: _Pair,
+    link: Link,
+    method: AttachMethod,
+    *,
+    names: FilterNames,
+    mark: str,
+    behind_fd: int = 0,
 ) -> Attachment:
     if method != "clsact":
         try:
@@ -177,7 +188,11 @@ def _attach(
                 raise CaptureError(f"attaching to {link.name}: {error.strerror}") from error
     try:
         filters = ClsactFilters(
-            link.ifindex, ingress_fd=pair.ingress_fd, egress_fd=pair.egress_fd, names=names
+            link.ifindex,
+            ingress_fd=pair.ingress_fd,
+            egress_fd=pair.egress_fd,
+            names=names,
+            mark=mark,
         )
     except OSError as error:
         raise CaptureError(f"attaching to {link.name}: {error.strerror}") from error

@@ -34,6 +34,7 @@ from palomar_bpf.boot_clock import boot_offset_ns
 from palomar_bpf.btf import KernelBtf
 from palomar_bpf.counters import CaptureStatistics, LossCounters, LossSchedule, kernel_counts
 from palomar_bpf.errors import CaptureError
+from palomar_bpf.filter_owner import FilterOwner
 from palomar_bpf.hash_map import HashMap
 from palomar_bpf.interfaces import ObservedInterfaces
 from palomar_bpf.links import LinkWatcher, choose, default_route_devices
@@ -326,12 +327,14 @@ class LiveCapture:
             coalesce_max_s=self._coalesce_s(),
         )
         resources.callback(reader.close)
+        owner = FilterOwner()
+        resources.callback(owner.close)
         observed = ObservedInterfaces(
             HashMap(programs.maps["interfaces"]),
-            lambda link: attach(programs, link, method=settings.attach_method),
+            lambda link: attach(programs, link, method=settings.attach_method, mark=owner.mark),
         )
         resources.callback(observed.close)
-        packets = make_packet_capture(programs, settings)
+        packets = make_packet_capture(programs, settings, owner.mark)
         resources.callback(packets.close)
         watcher = self._watch_links(observed, packets, resources)
         symbols = drops = None

@@ -2,8 +2,8 @@
 
 In go an interface's index and program descriptors; out come the places of our filters. Called by
 `palomar_bpf.attachment` where the kernel has no tcx. Unlike tcx links, filters outlive the daemon,
-so they carry names to be recognised by. Through pyroute2: rtnetlink's RTM_…QDISC and RTM_…TFILTER
-(include/uapi/linux/rtnetlink.h, pkt_sched.h).
+so they carry names to be recognised by, with the mark of the daemon whose they are. Through
+pyroute2: rtnetlink's RTM_…QDISC and RTM_…TFILTER (include/uapi/linux/rtnetlink.h, pkt_sched.h).
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
+
+from palomar_bpf.filter_owner import has_owner
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -45,10 +47,20 @@ class Filter(NamedTuple):
 
     ifindex: int
     name: str
-    """What whoever made it called it; palomar's are …INGRESS_NAME and …EGRESS_NAME."""
+    """What whoever made it called it; palomar's are one of _PARENTS, ":" and its owner's mark."""
     parent: int
     priority: int
     handle: int
+
+    @property
+    def kind(self) -> str:
+        """The name without the mark."""
+        return self.name.partition(":")[0]
+
+    @property
+    def mark(self) -> str:
+        """Its owner's; empty for none."""
+        return self.name.partition(":")[2]
 
 
 class FilterNames(NamedTuple):
@@ -72,13 +84,20 @@ class ClsactFilters:
         ifindex: The interface.
         ingress_fd, egress_fd: tc programs that return TC_ACT_UNSPEC.
         names: The filters'.
+        mark: Of their owner, see `palomar_bpf.filter_owner`; empty for none.
 
     Raises:
         OSError: the kernel refused; nothing of these is left on the interface then.
     """
 
     def __init__(
-        self, ifindex: int, *, ingress_fd: int, egress_fd: int, names: FilterNames = TRACE_NAMES
+        self,
+        ifindex: int,
+        *,
+        ingress_fd: int,
+        egress_fd: int,
+        names: FilterNames = TRACE_NAMES,
+        mark: str = "",
     ) -> None:
         self._ifindex = ifindex
         self._filters: list[Filter] = []
@@ -87,7 +106,8 @@ class ClsactFilters:
             self._own_qdisc = _add_qdisc(netlink, ifindex) or _is_own_qdisc(netlink, ifindex)
             handle = _HANDLE_OWN_QDISC if self._own_qdisc else _HANDLE
             try:
-                for name, fd in zip(names, (ingress_fd, egress_fd), strict=True):
+                for kind, fd in zip(names, (ingress_fd, egress_fd), strict=True):
+                    name = f"{kind}:{mark}" if mark else kind
                     self._filters.append(_add_filter(netlink, ifindex, name, fd, handle))
             except Exception:
                 self._remove(netlink)
@@ -115,7 +135,7 @@ class ClsactFilters:
 
 
 def remove_leftovers(ifindexes: Collection[int]) -> int:
-    """Delete the filters that an earlier, killed daemon left; those of a running one likewise.
+    """Delete the filters that an earlier, killed daemon left, not those of one that runs.
 
     So is a qdisc that it made and nobody else has put a filter on.
 
@@ -139,7 +159,7 @@ def remove_leftovers(ifindexes: Collection[int]) -> int:
             own_qdisc = False
             for name, parent in _PARENTS.items():
                 for place in list(_filters(netlink, ifindex, parent)):
-                    if place.name == name:
+                    if place.kind == name and not has_owner(place.mark):
                         _delete(netlink, place)
                         logger.info("deleted a leftover filter: %s", place)
                         removed += 1
@@ -163,7 +183,7 @@ def _add_qdisc(netlink: Any, ifindex: int) -> bool:
 def _is_own_qdisc(netlink: Any, ifindex: int) -> bool:
     """Whether a filter of ours says that we made the qdisc."""
     return any(
-        place.name in _PARENTS and place.handle == _HANDLE_OWN_QDISC
+        place.kind in _PARENTS and place.handle == _HANDLE_OWN_QDISC
         for parent in (_INGRESS, _EGRESS)
         for place in _filters(netlink, ifindex, parent)
     )
@@ -178,7 +198,7 @@ def _remove_unused_qdisc(netlink: Any, ifindex: int) -> None:
 
 def _add_filter(netlink: Any, ifindex: int, name: str, prog_fd: int, handle: int) -> Filter:
     """Add a filter at the first or last priority that nobody has."""
-    parent = _PARENTS[name]
+    parent = _PARENTS[name.partition(":")[0]]
     taken = {place.priority for place in _filters(netlink, ifindex, parent)}
     priorities = range(1, _PRIORITY_MAX + 1)
     for priority in priorities if parent == _INGRESS else reversed(priorities):

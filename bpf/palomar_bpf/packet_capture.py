@@ -294,13 +294,21 @@ class PacketCapture:
                 self._reader.wake()
 
 
-def make_packet_capture(programs: Programs, settings: CaptureSettings) -> PacketCapture:
-    """Packet capture with loaded programs, which stay the caller's and must outlive it."""
+def make_packet_capture(
+    programs: Programs, settings: CaptureSettings, mark: str = ""
+) -> PacketCapture:
+    """Packet capture with loaded programs, which stay the caller's and must outlive it.
+
+    Args:
+        programs: That record.
+        settings: What is captured.
+        mark: See `palomar_bpf.attachment.attach`.
+    """
     reported = settings.drops != "off"
     return PacketCapture(
         programs.maps,
         hooks=RecordHooks(
-            lambda link: attach_recording(programs, link, method=settings.attach_method)
+            lambda link: attach_recording(programs, link, method=settings.attach_method, mark=mark)
         ),
         drops=RawTracepoint(DROP_TRACEPOINT, programs.record_drop_fd) if reported else None,
         pages_per_cpu=settings.record_pages_per_cpu,

@@ -22,6 +22,7 @@ from palomar_bpf.clsact import (
     RECORD_INGRESS_NAME,
 )
 from palomar_bpf.errors import BpfError, CaptureError
+from palomar_bpf.filter_owner import FilterOwner
 from palomar_bpf.links import Link
 
 if TYPE_CHECKING:
@@ -290,6 +291,23 @@ def test_leftovers_are_removed_by_name(programs: FakePrograms, link: Link, forei
     assert clsact.remove_leftovers([link.ifindex]) == 2
     assert clsact.remove_leftovers([link.ifindex]) == 0
     assert filter_names(link.ifindex, INGRESS) == ["foreign"]
+
+
+@pytest.mark.live
+def test_filters_are_leftovers_once_their_owner_is_gone(programs: FakePrograms, link: Link) -> None:
+    owner = FilterOwner()
+    tracing = attach(programs, link, method="clsact", mark=owner.mark)
+    attach_recording(programs, link, method="clsact", mark=owner.mark)
+    assert filter_names(link.ifindex, INGRESS) == [
+        f"{INGRESS_NAME}:{owner.mark}",
+        f"{RECORD_INGRESS_NAME}:{owner.mark}",
+    ]
+    assert clsact.remove_leftovers([link.ifindex]) == 0
+    tracing.detach()
+    assert filter_names(link.ifindex, EGRESS) == [f"{RECORD_EGRESS_NAME}:{owner.mark}"]
+    owner.close()
+    assert clsact.remove_leftovers([link.ifindex]) == 2
+    assert not has_clsact(link.ifindex)
 
 
 @pytest.mark.live

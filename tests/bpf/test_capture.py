@@ -401,6 +401,19 @@ def test_a_killed_capture_leaves_no_links(testbed: Testbed) -> None:
 
 
 @pytest.mark.live
+def test_filters_of_a_capture_that_runs_stay_when_another_begins(testbed: Testbed) -> None:
+    near, far = testbed.pods
+    settings = on(testbed, attach_method="clsact")
+    with LiveCapture(settings) as first, LiveCapture(settings) as second:
+        assert near.traffic("ping", far.ipv4) == "ok"
+        for capture in (first, second):
+            assert len(traces(capture)) == 4
+        second.close()
+        assert near.traffic("ping", far.ipv4) == "ok"
+        assert len(traces(first)) == 4
+
+
+@pytest.mark.live
 def test_filters_of_a_killed_capture_are_removed_by_the_next(testbed: Testbed) -> None:
     near, far = testbed.pods
     with killed_capture(testbed, "clsact"), LiveCapture(on(testbed)) as capture:
