@@ -7,7 +7,9 @@ on threads, so that the event loop never waits for a disk.
 import asyncio
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
@@ -100,7 +102,7 @@ class AsyncRecordingCalls(ABC):
         """
         from palomar.download import Download  # noqa: PLC0415 - few programs need it
 
-        download = await asyncio.to_thread(
+        make = partial(
             Download,
             recording_id,
             path,
@@ -108,7 +110,7 @@ class AsyncRecordingCalls(ABC):
             overwrite=overwrite,
             on_progress=on_progress,
         )
-        with download:
+        async with _opened(make) as download:
             async with self._file(recording_id, download) as answers:
                 async for answer in answers:
                     await asyncio.to_thread(download.take, answer)
@@ -141,3 +143,28 @@ class AsyncRecordingCalls(ABC):
             place,
         )
         return self._flow_calls.keep(AsyncEventStream(reopening.open(), self._target, reopening))
+
+
+@asynccontextmanager
+async def _opened(make: "Callable[[], Download]") -> "AsyncIterator[Download]":
+    """Open a download, and let go of it: on threads, since both may wait for the disk."""
+    loop = asyncio.get_running_loop()
+    opening = loop.run_in_executor(None, make)
+    try:
+        download = await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        # The thread goes on, and nobody else would let go of what it opens and locks.
+        opening.add_done_callback(_close_opened)
+        raise
+    try:
+        yield download
+    except BaseException as error:
+        leave = partial(download.__exit__, type(error), error, None)
+        await asyncio.shield(loop.run_in_executor(None, leave))
+        raise
+    await asyncio.shield(loop.run_in_executor(None, download.close))
+
+
+def _close_opened(opening: "asyncio.Future[Download]") -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()

@@ -26,6 +26,7 @@ OnProgress = Callable[[int, int], None]
 _ID = re.compile(r"[a-z][a-z0-9-]{0,63}", re.ASCII)
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}", re.ASCII)
 _READ_BYTES: Final = 1 << 20
+_DEVICES: Final = "/dev"
 
 
 class Download:
@@ -63,7 +64,7 @@ class Download:
         self._overwrite = overwrite
         self._on_progress = on_progress
         self._recording: Recording | None = None
-        self._named = not self._path.is_dir()
+        self._named = not is_directory(self._path)
         folder = self._path.parent if self._named else self._path
         if self._named:
             self._refuse_existing()
@@ -159,6 +160,20 @@ class Download:
         # elsewhere by a link.
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         self._file = os.open(self._partial, flags, 0o600)
+        self._lock()
+        while not _is_still_at(self._partial, self._file):
+            # Another download has just given it its name, or let it go: this is not ours.
+            other, self._file = self._file, -1
+            os.close(other)
+            self._file = os.open(self._partial, flags, 0o600)
+            self._lock()
+        if not resume:
+            os.ftruncate(self._file, 0)
+        while piece := os.read(self._file, _READ_BYTES):
+            self._hash.update(piece)
+            self.offset_bytes += len(piece)
+
+    def _lock(self) -> None:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -166,11 +181,6 @@ class Download:
             raise InvalidRequest(
                 f"{self._partial} is being written by another download; wait for that one"
             ) from None
-        if not resume:
-            os.ftruncate(self._file, 0)
-        while piece := os.read(self._file, _READ_BYTES):
-            self._hash.update(piece)
-            self.offset_bytes += len(piece)
 
     def _begin(self, recording: Recording) -> None:
         """Learn what will come; after a connection was lost it is told again."""
@@ -223,6 +233,7 @@ class Download:
 
     def _rename(self) -> None:
         if self._overwrite:
+            self._refuse_existing()
             self._partial.replace(self._path)
             return
         try:
@@ -239,15 +250,53 @@ class Download:
             self._partial.unlink(missing_ok=True)
 
     def _refuse_existing(self) -> None:
-        if not self._overwrite and os.path.lexists(self._path):
-            raise file_exists(self._path)
+        refuse_existing(self._path, overwrite=self._overwrite)
 
 
-def file_exists(path: str | os.PathLike[str]) -> InvalidRequest:
-    """Say that a file is there already."""
-    return InvalidRequest(
-        f"{os.fspath(path)} is there already; name another file, or have it replaced (--force)"
-    )
+def is_directory(path: Path) -> bool:
+    """Whether a file goes into it under its own name.
+
+    Raises:
+        InvalidRequest: Nobody can tell, and nothing can be written there.
+    """
+    try:
+        return path.is_dir()
+    except OSError as error:  # a name that is too long, or a directory that is not ours to look in
+        raise _unwritable(path, error) from error
+
+
+def refuse_existing(path: Path, *, overwrite: bool) -> None:
+    """Refuse a place where something is that must stay.
+
+    Args:
+        path: Where a file is to be.
+        overwrite: Whether it may take the place of another file.
+
+    Raises:
+        InvalidRequest: A file is there already, or what no file may take the place of.
+    """
+    try:
+        # A file of packets in the place of /dev/null, or of /dev/stdout, would break the machine.
+        is_device = os.path.realpath(path.parent) == _DEVICES
+        is_other = is_device or (path.exists() and not path.is_file())
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    if is_other:
+        raise InvalidRequest(
+            f"{path} is no regular file, and is not replaced; name another file, or - for standard "
+            "output"
+        )
+    if not overwrite and os.path.lexists(path):
+        raise InvalidRequest(
+            f"{path} is there already; name another file, or have it replaced (--force)"
+        )
+
+
+def _is_still_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _file_name(recording: Recording) -> str:

@@ -237,6 +237,11 @@ class FakeRecordings:
         self, request: DownloadRequest, context: grpc.ServicerContext
     ) -> Iterator[DownloadResponse]:
         recording = self._ended(request.id, context)
+        if not recording.file_name:
+            context.abort(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                f"recording {request.id} went to its caller: there is no file of it",
+            )
         self.offsets.append(request.offset)
         if request.offset > len(self.file):
             context.abort(

@@ -3,13 +3,45 @@
 `Interrupts` stands in for Python's own handling of SIGINT and SIGTERM, and of SIGHUP as a terminal
 that closes sends it, while a recording runs: the first of them begins the end, on a thread of its
 own so that reading goes on, and the second raises KeyboardInterrupt wherever the program is.
+
+`leaving_in_order` is for what any of them ends at once.
 """
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self
+
+
+@contextmanager
+def leaving_in_order() -> Iterator[None]:
+    """Have SIGTERM and SIGHUP leave the block as Ctrl-C does, and only then end the process.
+
+    By themselves they leave a terminal without its cursor, and files that were to be temporary.
+    """
+    caught: list[int] = []
+
+    def catch(number: int, frame: FrameType | None) -> None:
+        del frame
+        caught.append(number)
+        raise KeyboardInterrupt
+
+    numbers = [
+        number
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is signal.SIG_DFL
+    ]
+    for number in numbers:
+        signal.signal(number, catch)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+        if caught:
+            signal.raise_signal(caught[0])
 
 
 class Interrupts:

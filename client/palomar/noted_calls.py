@@ -51,6 +51,9 @@ class NotedCall(Generic[AnswerT]):
             else deals with that.
     """
 
+    _process = 0
+    """Of none, until it is made: a second Ctrl-C may come in the middle of that."""
+
     def __init__(
         self, call: MetadataCall[AnswerT], versions: ServerVersions, target: Target, instead: str
     ) -> None:

@@ -7,9 +7,11 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from palomar.errors import PalomarError, ServerUnavailable
+from palomar.errors import InvalidRequest, PalomarError, ServerUnavailable
+from palomar.interrupts import leaving_in_order
 from palomar.output import standard_error, standard_output
 from palomar.printers.escape import visible
 from palomar.protojson import to_json
@@ -18,13 +20,13 @@ from palomar.recording_run import STANDARD_OUTPUT, refuse_terminal
 from palomar.recording_status import StatusLine
 from palomar.recording_text import (
     loss_lines,
-    lost_text,
     recording_details,
     recordings_table,
-    written_text,
+    result_texts,
 )
 
 if TYPE_CHECKING:
+    from palomar.client import Client
     from palomar.commands.invocation import Invocation
     from palomar_proto.palomar.v1.recordings_pb2 import Recording
 
@@ -95,11 +97,8 @@ def fetch_recording(
     if path == STANDARD_OUTPUT:
         _print_file(invocation, recording_id)
         return
-    with invocation.client() as client:
-        with StatusLine(sys.stderr) as status:
-            written = client.download_recording(
-                recording_id, path or ".", overwrite=overwrite, on_progress=status.downloaded
-            )
+    with leaving_in_order(), invocation.client() as client:
+        written = _fetch(client, recording_id, path or ".", overwrite=overwrite)
         size = bytes_text(written.stat().st_size)
     _print(f"{visible(str(written))} ({size})\n")
 
@@ -108,14 +107,35 @@ def _print_file(invocation: "Invocation", recording_id: str) -> None:
     """Write the file of a recording to standard output, once it came whole."""
     refuse_terminal(f"palomar recordings download {recording_id} -w - | tshark -r -")
     with (
+        leaving_in_order(),
         tempfile.TemporaryDirectory(prefix="palomar-") as folder,
         invocation.client() as client,
     ):
-        with StatusLine(sys.stderr) as status:
-            written = client.download_recording(recording_id, folder, on_progress=status.downloaded)
+        written = _fetch(client, recording_id, folder, overwrite=False)
         with written.open("rb") as file:
             shutil.copyfileobj(file, sys.stdout.buffer)
         sys.stdout.buffer.flush()
+
+
+def _fetch(client: "Client", recording_id: str, path: str, *, overwrite: bool) -> Path:
+    """Download a file; returns where it is."""
+    begun = False
+
+    def note(there_bytes: int, whole_bytes: int) -> None:
+        nonlocal begun
+        begun = True
+        status.downloaded(there_bytes, whole_bytes)
+
+    with StatusLine(sys.stderr) as status:
+        try:
+            return client.download_recording(
+                recording_id, path, overwrite=overwrite, on_progress=note
+            )
+        except InvalidRequest as error:
+            if error.status or not begun:
+                raise
+            # The arguments were right when it began: a disk that is full is no matter of usage.
+            raise PalomarError(str(error)) from error
 
 
 def _each(recording_ids: Sequence[str], act: Callable[[str], None], done: str) -> None:
@@ -146,7 +166,7 @@ def _each(recording_ids: Sequence[str], act: Callable[[str], None], done: str) -
 
 def _stopped_text(recording: "Recording") -> str:
     recording_id = visible(recording.id)
-    text = f"{recording_id}: {written_text(recording.counts)}; {lost_text(recording.counts)}"
+    text = f"{recording_id}: {'; '.join(result_texts(recording))}"
     if not recording.file_name:
         return text
     return f"{text}; fetch them: palomar recordings download {recording_id}"

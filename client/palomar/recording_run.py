@@ -10,13 +10,14 @@ import select
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from palomar.download import file_exists
+from palomar.download import is_directory, refuse_existing
 from palomar.errors import InvalidRequest, PalomarError, ServerError
-from palomar.interrupts import Interrupts
+from palomar.interrupts import Interrupts, leaving_in_order
 from palomar.output import CLOSED, STDOUT_DESCRIPTOR, Output, standard_error, standard_output
 from palomar.printers.escape import visible
 from palomar.protojson import to_json
@@ -27,8 +28,7 @@ from palomar.recording_text import (
     end_text,
     goal_text,
     has_failed,
-    lost_text,
-    written_text,
+    result_texts,
 )
 
 if TYPE_CHECKING:
@@ -75,10 +75,9 @@ class RecordPlan:
         if not self.file:
             return
         path = Path(self.file)
-        if path.is_dir():
+        if is_directory(path):
             raise InvalidRequest(f"{path} is a directory; name a file in it")
-        if os.path.lexists(path) and not self.overwrite:
-            raise file_exists(path)
+        refuse_existing(path, overwrite=self.overwrite)
         if not os.access(path.parent, os.W_OK | os.X_OK):
             raise InvalidRequest(f"cannot write to directory {path.parent}; name a file elsewhere")
 
@@ -132,17 +131,22 @@ class _Recording:
         if self._plan.detach:
             self._detach()
             return
+        with leaving_in_order():
+            ended, path = self._run()
+        self._conclude(ended, path)
+
+    def _run(self) -> "tuple[Recording, str]":
+        """Record and fetch the file, or say where the recording is."""
         try:
             with StatusLine(sys.stderr) as status:
                 ended = self._record(status)
-                path = self._fetch(ended, status)
+                return ended, self._fetch(ended, status)
         except BaseException:
             if self._id:
                 self._tell(
                     f"recording {self._id} is on the node: palomar recordings show {self._id}"
                 )
             raise
-        self._conclude(ended, path)
 
     def _start(self) -> "Recording":
         what = dict(self._plan.what)
@@ -217,10 +221,9 @@ class _Recording:
         return str(path)
 
     def _conclude(self, ended: "Recording", path: str) -> None:
-        counts = ended.counts
         for line in closing_lines(ended):
             self._tell(line)
-        packets, lost = written_text(counts), lost_text(counts)
+        packets, lost = result_texts(ended)
         if path:
             until = f" until {time_text(ended.expires)}" if ended.HasField("expires") else ""
             self._tell(f"the node keeps it{until}, or: palomar recordings delete {self._id}")
@@ -236,7 +239,9 @@ class _Recording:
         _refuse_failed(ended)
 
     def _tell(self, text: str) -> None:
-        self._errors.write(f"palomar: {text}\n")
+        # Where nobody hears it, the recording must not be left to run for that.
+        with suppress(OSError):
+            self._errors.write(f"palomar: {text}\n")
 
 
 class _Streaming:
@@ -292,10 +297,13 @@ class _Streaming:
         stream.close()
 
     def _conclude(self, recording: "Recording") -> None:
-        counts = recording.counts
-        for line in closing_lines(recording):
-            self._errors.write(f"palomar: {line}\n")
-        text = f"{written_text(counts)} written to standard output; {lost_text(counts)}"
+        packets, lost = result_texts(recording)
+        text = f"{packets} written to standard output; {lost}"
+        if recording.HasField("ended"):
+            for line in closing_lines(recording):
+                self._errors.write(f"palomar: {line}\n")
+        else:
+            text += " by the server's last word; packets after that may be missing"
         self._errors.write(f"{to_json(recording) if self._plan.as_json else text}\n")
         _refuse_failed(recording)
 
@@ -329,5 +337,6 @@ def _check_reader() -> None:
         return
     poller = select.poll()
     poller.register(descriptor, 0)
-    if any(event & select.POLLERR for _, event in poller.poll(0)):
+    # Of a pipe the one, of a socket the other, as which some programs run theirs.
+    if any(event & (select.POLLERR | select.POLLHUP) for _, event in poller.poll(0)):
         raise BrokenPipeError

@@ -97,6 +97,20 @@ def lost_text(counts: RecordingCounts) -> str:
     return f"{count_text(lost_packets(counts))} lost ({', '.join(parts)})" if parts else "none lost"
 
 
+def result_texts(recording: Recording) -> tuple[str, str]:
+    """Say what is in the file of a recording that has ended, and what was lost."""
+    if _is_counted(recording):
+        return written_text(recording.counts), lost_text(recording.counts)
+    return bytes_text(recording.file_bytes), "packets and losses were not counted"
+
+
+def _is_counted(recording: Recording) -> bool:
+    """Whether the counts say anything: those of a palomard that was killed went with it."""
+    return recording.status != RECORDING_STATUS_INTERRUPTED or bool(
+        recording.counts.captured.packets or lost_packets(recording.counts)
+    )
+
+
 def loss_lines(counts: RecordingCounts) -> list[str]:
     """Say what to do about losses, a line a stage."""
     return [
@@ -122,7 +136,7 @@ def closing_lines(recording: Recording) -> list[str]:
 
 def _nothing_line(recording: Recording) -> str:
     counts = recording.counts
-    if counts.captured.packets or lost_packets(counts):
+    if counts.captured.packets or lost_packets(counts) or not _is_counted(recording):
         return ""
     if recording.request.trigger.filters and not recording.HasField("triggered"):
         return (
@@ -158,6 +172,8 @@ def recording_details(recording: Recording) -> str:
     counts = recording.counts
     stop = recording.request.stop
     snaplen_bytes = recording.request.snaplen_bytes
+    figures = (_amount(counts.captured), _amount(counts.written), lost_text(counts))
+    captured, written, lost = figures if _is_counted(recording) else ("not counted",) * 3
     rows = [
         ("id", recording.id),
         ("node", recording.node_name),
@@ -175,9 +191,9 @@ def recording_details(recording: Recording) -> str:
         ("started by", recording.started_by),
         ("triggered", _time(recording, "triggered")),
         ("ended", _time(recording, "ended")),
-        ("captured", _amount(counts.captured)),
-        ("written", _amount(counts.written)),
-        ("lost", lost_text(counts).removesuffix(" lost")),
+        ("captured", captured),
+        ("written", written),
+        ("lost", lost.removesuffix(" lost")),
         ("interfaces", ", ".join(recording.interface_names)),
         ("file", recording.file_name),
         ("size", f"{count_text(recording.file_bytes)} bytes" if recording.file_bytes else ""),
@@ -246,15 +262,19 @@ def _trigger_text(recording: Recording) -> str:
 
 def _row(recording: Recording) -> list[str]:
     ended = recording.HasField("ended")
+    counts = recording.counts
+    figures = [
+        count_text(counts.written.packets),
+        bytes_text(counts.written.bytes),
+        count_text(lost_packets(counts)),
+    ]
     cells = [
         recording.id,
         status_text(recording),
         _enum_text(RecordingEnd.items(), recording.end, "RECORDING_END_")
         if recording.end
         else _NONE,
-        count_text(recording.counts.written.packets),
-        bytes_text(recording.counts.written.bytes),
-        count_text(lost_packets(recording.counts)),
+        *(figures if _is_counted(recording) else [_NONE] * len(figures)),
         bytes_text(recording.file_bytes) if ended and recording.file_name else _NONE,
         time_text(recording.started),
         recording.started_by or _NONE,

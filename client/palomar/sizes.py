@@ -10,10 +10,13 @@ from typing import Final
 _STEPS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _SIZE = re.compile(r"(\d{1,20})(?:\.(\d{1,9}))?\s?([kmgt]?)(i?)(b?)", re.ASCII | re.IGNORECASE)
 
+# Between thousands alone: to some 1,5M is one and a half, and to nobody fifteen.
+_SEPARATOR = re.compile(r"(?<=[0-9])[_,](?=[0-9]{3}(?![0-9]))")
+
 
 def parse_size(text: str) -> int | None:
     """Read a number; `None` where the text is none, or no whole one."""
-    match = _SIZE.fullmatch(text.strip().replace("_", "").replace(",", ""))
+    match = _SIZE.fullmatch(_SEPARATOR.sub("", text.strip()))
     if match is None or (match[4] and not match[3]):
         return None
     unit = (1024 if match[4] else 1000) ** _STEPS[match[3].lower()]

@@ -1,4 +1,7 @@
 import asyncio
+import contextlib
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -59,6 +62,59 @@ async def test_a_download_that_is_given_up_leaves_what_it_has(tmp_path: Path) ->
             assert (tmp_path / f"{recording.id}.partial").stat().st_size > 0
             await client.download_recording(recording.id, tmp_path / "x")
     assert (tmp_path / "x").read_bytes() == FILE
+
+
+async def test_a_download_that_is_given_up_while_it_opens_locks_nobody_out(tmp_path: Path) -> None:
+    with FakeObserver(recordings=FakeRecordings(file=FILE)) as server:
+        async with AsyncClient(server.target) as client:
+            recording = await client.stop_recording((await client.start_recording()).id)
+            with (tmp_path / f"{recording.id}.partial").open("wb") as left:
+                left.truncate(1 << 26)  # takes a while to read
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.005):
+                    await client.download_recording(recording.id, tmp_path / "x")
+            async with asyncio.timeout(20):
+                while not (tmp_path / "x").exists():
+                    with contextlib.suppress(InvalidRequest):  # another download, still
+                        await client.download_recording(recording.id, tmp_path / "x", resume=False)
+                    await asyncio.sleep(0.01)
+    assert (tmp_path / "x").read_bytes() == FILE
+
+
+async def test_a_download_of_more_than_there_is_may_be_tried_anew_at_once(tmp_path: Path) -> None:
+    with FakeObserver(recordings=FakeRecordings(file=FILE)) as server:
+        async with AsyncClient(server.target) as client:
+            recording = await client.stop_recording((await client.start_recording()).id)
+            (tmp_path / f"{recording.id}.partial").write_bytes(FILE + b"more")
+            try:
+                await client.download_recording(recording.id, tmp_path / "x")
+            except InvalidRequest:  # and what is wrong is gone
+                await client.download_recording(recording.id, tmp_path / "x")
+    assert (tmp_path / "x").read_bytes() == FILE
+
+
+async def test_a_slow_disk_holds_up_nobody_else_when_a_download_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    syncing, go_on = threading.Event(), threading.Event()
+
+    def sync_slowly(_: int) -> None:
+        syncing.set()
+        go_on.wait(5)
+
+    monkeypatch.setattr("os.fsync", sync_slowly)
+    with FakeObserver(recordings=FakeRecordings(file=FILE)) as server:
+        async with AsyncClient(server.target) as client:
+            recording = await client.stop_recording((await client.start_recording()).id)
+            async with asyncio.TaskGroup() as tasks:
+                task = tasks.create_task(client.download_recording(recording.id, tmp_path / "x"))
+                while not syncing.is_set():
+                    await asyncio.sleep(0.001)
+                task.cancel()
+                began_s = time.monotonic()
+                await asyncio.sleep(0.01)
+                assert time.monotonic() - began_s < 4
+                go_on.set()
 
 
 async def test_other_servers_record_nothing() -> None:

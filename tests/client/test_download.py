@@ -1,3 +1,4 @@
+import fcntl
 import os
 import stat
 import zlib
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from palomar.download import Download
+from palomar.download import Download, refuse_existing
 from palomar.errors import InvalidRequest, PalomarError, ServerError
 from palomar_proto.palomar.v1.recordings_pb2 import DownloadResponse, FileChunk, Recording
 
@@ -106,6 +107,28 @@ def test_a_file_that_comes_meanwhile_is_not_overwritten_either(tmp_path: Path) -
     assert path.read_text() == "mine"
 
 
+def test_only_files_are_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x")
+    for overwrite in (False, True):
+        with pytest.raises(InvalidRequest, match="no regular file"):
+            fetch(tmp_path / "x", overwrite=overwrite)
+    assert (tmp_path / "x").is_fifo()
+    # Under this name a shell may have a file of its own.
+    with pytest.raises(InvalidRequest, match="no regular file"):
+        refuse_existing(Path("/dev/stdout"), overwrite=True)
+
+
+def test_a_pipe_that_comes_meanwhile_is_not_replaced_either(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    with Download(ID, path, overwrite=True) as download:
+        for answer in (HEAD, piece(0, 10)):
+            download.take(answer)
+        os.mkfifo(path)
+        with pytest.raises(InvalidRequest, match="no regular file"):
+            download.finish()
+    assert path.is_fifo()
+
+
 def test_links_are_not_followed(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_text("mine")
@@ -125,6 +148,29 @@ def test_two_downloads_do_not_mix(tmp_path: Path) -> None:
         with pytest.raises(InvalidRequest, match="another download"):
             Download(ID, tmp_path / "y")
         assert (tmp_path / f"{ID}.partial").exists()
+
+
+def test_one_that_ends_while_another_begins_keeps_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = fcntl.flock
+
+    def lock_late(descriptor: int, operation: int) -> None:
+        monkeypatch.undo()
+        first.finish()
+        first.close()
+        lock(descriptor, operation)
+
+    with Download(ID, tmp_path / "x") as first:
+        for answer in WHOLE:
+            first.take(answer)
+        monkeypatch.setattr("fcntl.flock", lock_late)
+        with Download(ID, tmp_path / "y", resume=False) as second:
+            assert (tmp_path / "x").read_bytes() == DATA
+            for answer in WHOLE:
+                second.take(answer)
+            assert second.finish().read_bytes() == DATA
+    assert not (tmp_path / "x").samefile(tmp_path / "y")
 
 
 @pytest.mark.parametrize(

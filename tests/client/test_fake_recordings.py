@@ -1,12 +1,15 @@
+from pathlib import Path
+
 import grpc
 import pytest
 
 from palomar.auth import BearerToken
 from palomar.client import Client
-from palomar.errors import ServerError, Unauthorized
+from palomar.errors import InvalidRequest, ServerError, Unauthorized
 from palomar.fake_recordings import FakeRecordings
 from palomar.testing import FakeObserver
 from palomar_proto.palomar.v1.recordings_pb2 import (
+    RECORDING_END_PACKETS,
     RECORDING_STATUS_ARMED,
     RECORDING_STATUS_COMPLETE,
     Recording,
@@ -44,6 +47,16 @@ def test_methods_fail_where_told() -> None:
         pytest.raises(Unauthorized),
     ):
         list(client.watch_recording("a-0"))
+
+
+def test_a_stream_leaves_no_file_as_of_palomard(tmp_path: Path) -> None:
+    recordings = FakeRecordings(file=b"packets", end=RECORDING_END_PACKETS)
+    with FakeObserver(recordings=recordings) as server, Client(server.target) as client:
+        stream = client.record_stream()
+        assert b"".join(stream) == b"packets"
+        assert stream.recording is not None
+        with pytest.raises(InvalidRequest, match="went to its caller"):
+            client.download_recording(stream.recording.id, tmp_path)
 
 
 def test_recordings_may_be_armed_and_of_another_day() -> None:

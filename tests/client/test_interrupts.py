@@ -1,9 +1,11 @@
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
 
-from palomar.interrupts import Interrupts
+from palomar.interrupts import Interrupts, leaving_in_order
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -44,3 +46,31 @@ def test_what_was_ignored_stays_ignored() -> None:
             assert not interrupts.seen
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+LEAVES = """
+import signal
+from palomar.interrupts import Interrupts, leaving_in_order
+
+with leaving_in_order():
+    with Interrupts(lambda: None):
+        pass
+    try:
+        signal.raise_signal({number})
+    finally:
+        print("tidy", flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_what_ends_the_process_lets_it_tidy_up_first(number: signal.Signals) -> None:
+    command = [sys.executable, "-c", LEAVES.format(number=int(number))]
+    done = subprocess.run(command, stdout=subprocess.PIPE, timeout=20, check=False)
+    assert (done.returncode, done.stdout) == (-number, b"tidy\n")
+
+
+def test_without_a_signal_all_is_as_before() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with leaving_in_order():
+        pass
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -149,3 +149,11 @@ class _Garbage:
     @staticmethod
     def SerializeToString() -> bytes:  # noqa: N802 - as messages have it
         return b"\xff\xff\xff"
+
+
+def test_one_that_ctrl_c_left_half_made_goes_without_a_word(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    call: NotedCall[GetFlowsResponse] = NotedCall.__new__(NotedCall)
+    call.__del__()
+    assert capsys.readouterr().err == ""

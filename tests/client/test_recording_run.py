@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,9 +20,11 @@ from palomar.output import STDOUT_DESCRIPTOR
 from palomar.testing import FakeObserver
 from palomar_proto.palomar.v1.recordings_pb2 import (
     RECORDING_END_DISK_FULL,
+    RECORDING_END_INTERRUPTED,
     RECORDING_END_PACKETS,
     RECORDING_END_STOPPED,
     RECORDING_STATUS_FAILED,
+    RECORDING_STATUS_INTERRUPTED,
 )
 from tests.client.recording_cases import FILE, counts
 
@@ -106,6 +109,34 @@ def test_one_that_failed_is_fetched_and_ends_with_1(tmp_path: Path) -> None:
     assert "ended before it should: the node's disk is full: 28" in done.stderr.splitlines()[-1]
 
 
+def test_one_whose_palomard_was_killed_does_not_say_that_nothing_came(tmp_path: Path) -> None:
+    recordings = FakeRecordings(
+        file=FILE, end=RECORDING_END_INTERRUPTED, status=RECORDING_STATUS_INTERRUPTED
+    )
+    path = tmp_path / "x"
+    done = run(recordings, "-w", str(path))
+    assert done.exit_code == 1
+    assert done.stdout == f"300 KiB written to {path}; packets and losses were not counted\n"
+    assert "no packet matched" not in done.stderr
+
+
+def test_where_nobody_hears_it_a_recording_goes_on(
+    plain_environment: dict[str, str], tmp_path: Path
+) -> None:
+    with FakeObserver(recordings=ending()) as server, open("/dev/full", "wb") as errors:  # noqa: PTH123 - no path to keep
+        command = [sys.executable, "-m", "palomar", "record", "--server", server.target]
+        done = subprocess.run(
+            [*command, "-w", str(tmp_path / "x")],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=plain_environment,
+            timeout=20,
+            check=True,
+        )
+    assert done.stdout.startswith(b"142 packets")
+    assert (tmp_path / "x").read_bytes() == FILE
+
+
 def test_stream_goes_to_standard_output_and_words_beside_it() -> None:
     done = run(ending(), "-w", "-")
     assert done.stdout_bytes == FILE
@@ -127,6 +158,8 @@ def test_files_that_cannot_be_written_are_refused_before_anything_begins(tmp_pat
         (["-w", str(there)], "is there already"),
         (["-w", str(tmp_path)], "is a directory"),
         (["-w", str(tmp_path / "no" / "x")], "cannot write to directory"),
+        (["-w", str(tmp_path / ("x" * 300))], "cannot write"),
+        (["-w", "/dev/null", "--force"], "is no regular file"),
         (["-w", str(tmp_path / "x"), "--detach"], "--detach"),
     ):
         done = run(recordings, *arguments)
@@ -228,6 +261,10 @@ def test_a_stream_that_cannot_be_stopped_is_left(
         done = CliRunner().invoke(cli, ["record", "-w", "-", "--server", server.target])
         assert recordings.left.wait(5)
     assert done.exit_code == 0
+    assert done.stderr == (
+        "0 packets (0 B) written to standard output; none lost by the server's last word; packets "
+        "after that may be missing\n"
+    )
 
 
 def server_calls(server: FakeObserver) -> set[str]:
@@ -247,4 +284,23 @@ def test_a_reader_that_goes_away_ends_it_quietly(plain_environment: dict[str, st
             assert process.stderr is not None
             assert process.stderr.read() == b""
             assert process.wait(20) == 0
+        assert recordings.left.wait(5)
+
+
+def test_a_reader_of_a_socket_that_goes_away_ends_it_too(
+    plain_environment: dict[str, str],
+) -> None:
+    # Words come, and no packets: there is nothing that could not be written.
+    recordings = FakeRecordings(file=b"begin", counts=[counts(1)] * (1 << 20))
+    with FakeObserver(recordings=recordings) as server:
+        command = [sys.executable, "-m", "palomar", "record", "-w", "-", "--server", server.target]
+        reader, output = socket.socketpair()
+        with subprocess.Popen(command, stdout=output.fileno(), env=plain_environment) as process:
+            output.close()
+            assert reader.recv(100) == b"begin"
+            reader.close()
+            try:
+                assert process.wait(20) == 0
+            finally:
+                process.kill()
         assert recordings.left.wait(5)

@@ -12,6 +12,7 @@ from palomar.recording_text import (
     lost_text,
     recording_details,
     recordings_table,
+    result_texts,
     status_text,
     written_text,
 )
@@ -162,3 +163,16 @@ def test_an_end_that_nobody_asked_for_is_told() -> None:
     assert closing_lines(recording) == ["the recording ended early: its time was up"]
     recording.request.stop.duration.FromSeconds(1)
     assert not closing_lines(recording)
+
+
+def test_what_nobody_counted_is_not_none() -> None:
+    killed = Recording()
+    killed.CopyFrom(RECORDING)
+    killed.status = RecordingStatus.RECORDING_STATUS_INTERRUPTED
+    killed.ClearField("counts")
+    assert result_texts(killed) == ("7.0 KiB", "packets and losses were not counted")
+    assert not closing_lines(killed)
+    assert recordings_table([killed]).splitlines()[1].split()[3:7] == ["-", "-", "-", "7.0"]
+    assert recording_details(killed).count(" not counted\n") == 3
+    killed.counts.CopyFrom(counts(1))
+    assert result_texts(killed) == ("1 packet (700 B)", "none lost")

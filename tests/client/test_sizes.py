@@ -12,6 +12,7 @@ from palomar.sizes import parse_size
         ("1000", 1000),
         ("1_000", 1000),
         ("1,000", 1000),
+        ("1,234,567k", 1_234_567_000),
         ("1k", 1000),
         ("1K", 1000),
         ("10M", 10_000_000),
@@ -29,7 +30,8 @@ def test_units_are_powers_of_1000_or_with_an_i_of_1024(text: str, number: int) -
 
 
 @pytest.mark.parametrize(
-    "text", ["", "k", "-1", "1.5", "1i", "3q", "1e3", "0x10", "\u0661", "1" * 30]
+    "text",
+    ["", "k", "-1", "1.5", "1i", "3q", "1e3", "0x10", "\u0661", "1" * 30, "1,5M", "10,00", ",1"],
 )
 def test_what_is_no_whole_number_is_none(text: str) -> None:
     assert parse_size(text) is None

@@ -1,3 +1,8 @@
+import resource
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -129,3 +134,39 @@ def test_other_servers_are_one_clear_line() -> None:
         done = recordings(server, "list")
     assert done.exit_code == 1
     assert "only palomard records packets" in done.stderr
+
+
+def test_a_disk_that_is_full_is_no_matter_of_usage(fake: FakeRecordings, tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with FakeObserver(recordings=fake) as server:
+        name = started(server)
+        recordings(server, "stop", name)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(FILE) // 2, hard))
+        try:
+            done = recordings(server, "download", name, "-w", str(tmp_path / "x"))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert done.exit_code == 1
+        assert done.stderr.startswith(f"palomar: cannot write {tmp_path}")
+        assert recordings(server, "download", name, "-w", str(tmp_path / "x")).exit_code == 0
+    assert (tmp_path / "x").read_bytes() == FILE
+
+
+def test_a_download_that_is_terminated_leaves_no_packets_behind(
+    plain_environment: dict[str, str], tmp_path: Path
+) -> None:
+    fake = FakeRecordings(file=FILE * 20, chunk_bytes=16)  # takes a while
+    with FakeObserver(recordings=fake) as server:
+        name = started(server)
+        recordings(server, "stop", name)
+        command = [sys.executable, "-m", "palomar", "recordings", "download", name, "-w", "-"]
+        with subprocess.Popen(
+            [*command, "--server", server.target],
+            stdout=subprocess.PIPE,
+            env={**plain_environment, "TMPDIR": str(tmp_path)},
+        ) as process:
+            while not list(tmp_path.glob("*/*")):
+                time.sleep(0.01)
+            process.terminate()
+            assert process.wait(20) == -signal.SIGTERM
+    assert not list(tmp_path.iterdir())
