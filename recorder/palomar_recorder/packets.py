@@ -5,7 +5,7 @@ The server makes these of what its own programs captured; encoders and sinks tak
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -83,3 +83,11 @@ class Packets:
             self.interface_table,
             self.note_table,
         )
+
+    def compacted(self) -> Packets:
+        """The same packets in a buffer that holds nothing else."""
+        offsets: NDArray[np.int64] = self.captured_bytes.cumsum() - self.captured_bytes
+        starts, ends = self.offsets.tolist(), (self.offsets + self.captured_bytes).tolist()
+        # Loops in C: some 150 ns a packet, and what the bytes take.
+        content = b"".join(map(self.buffer.data.__getitem__, map(slice, starts, ends)))
+        return replace(self, buffer=np.frombuffer(content, np.uint8), offsets=offsets)

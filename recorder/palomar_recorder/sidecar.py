@@ -72,3 +72,18 @@ def read_sidecar(storage: Storage, file_name: str) -> str:
         with os.fdopen(fd, "rb") as file:
             content = file.read(_SIDECAR_BYTES_MAX)
     return content.decode(errors="replace")
+
+
+def remove_sidecar(storage: Storage, file_name: str) -> None:
+    """Remove what stands beside a file that is gone; none is no error.
+
+    Args:
+        storage: where the file was.
+        file_name: of the file with the packets.
+
+    Raises:
+        StorageError: it cannot be removed.
+    """
+    name = checked_file_name(file_name) + SIDECAR_SUFFIX
+    with storage.in_use(f"removing {name}") as directory_fd, contextlib.suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=directory_fd)

@@ -19,9 +19,9 @@ from palomar_recorder.ending import Ending, WriteError
 from palomar_recorder.target import StoredTarget
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from palomar_recorder.encoder import Encoder
+    from palomar_recorder.encoder import Buffer, Encoder
     from palomar_recorder.packets import Packets
     from palomar_recorder.stop_condition import StopCondition
     from palomar_recorder.target import Target
@@ -31,6 +31,9 @@ _COLUMNS_BYTES = 64
 # What a queued batch takes beside its packets: its arrays themselves. At a packet a batch that is
 # most of it.
 _BATCH_BYTES = 2_048
+# A part of a batch is copied where it is less than this part of the batch's buffer: a queue that is
+# full most of the time would hold all of what it took little of.
+_SHARE = 4
 # Written in one go. The more, the less it costs, up to about here.
 _WRITE_BYTES = 1 << 21
 
@@ -86,7 +89,8 @@ class Sink:
         self._queue_bytes = 0
         # Guards all of the above that changes; the thread waits for packets or the end.
         self._changed = threading.Condition()
-        self._failed = False
+        # What stands before all packets, until it is written.
+        self._head: Sequence[Buffer] = ()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="palomar-sink", daemon=True)
 
@@ -136,7 +140,7 @@ class Sink:
                 self._counts.captured.add(len(lost), int(lost.captured_bytes.sum()))
                 self._counts.lost_sink_queue.add(len(lost), int(lost.captured_bytes.sum()))
             if count:
-                taken = packets if count == len(packets) else packets.take(slice(count))
+                taken = packets if count == len(packets) else _front(packets, count)
                 self._counts.captured.add(count, int(sums[count - 1]) - count * _COLUMNS_BYTES)
                 self._queue.append(taken)
                 self._queue_bytes += int(sums[count - 1]) + _BATCH_BYTES
@@ -195,7 +199,9 @@ class Sink:
 
     def _run(self) -> None:
         try:
-            self._target.write(self._encoder.begin())
+            self._head = self._encoder.begin()
+            self._target.write(self._head)
+            self._head = ()
             while (packets := self._next()) is not None:
                 self._write(packets)
         except WriteError as error:
@@ -265,24 +271,29 @@ class Sink:
     def _fail(self, ending: Ending, message: str) -> None:
         """What is still queued is lost, and so is an ending that promised to write it."""
         with self._changed:
-            self._failed = True
             for packets in self._queue:
                 self._counts.lost_disk.add(len(packets), int(packets.captured_bytes.sum()))
             self._queue.clear()
             self._set_ending(ending, message)
         self._on_change()
 
+    def _fail_at_end(self, fault: str) -> None:
+        """What failed before it stands, and is not all that is wrong."""
+        ending = self.ending if self.ending is not None and self.ending.is_failure else Ending.ERROR
+        self._fail(ending, "; ".join(filter(None, (self.message, fault))))
+
     def _finish(self) -> None:
         with self._changed:
             counts = self._snapshot()
             ended_ns = self.ended_ns or time.time_ns()
         try:
-            self._target.finish(self._encoder.end(counts, ended_ns))
+            # A file that has no room for its head has one all the same: without, nothing reads it.
+            self._target.finish([*self._head, *self._encoder.end(counts, ended_ns)])
         except Exception as error:  # noqa: BLE001 - as above; the file keeps what it has
             self._fail(Ending.ERROR, f"{type(error).__name__}: {error}")
-            self._target.finish([])
-        if self._stored is not None and self._stored.fault and not self._failed:
-            self._fail(Ending.ERROR, self._stored.fault)
+            self._target.finish(self._head)
+        if self._stored is not None and self._stored.fault:
+            self._fail_at_end(self._stored.fault)
         with self._changed:
             self._queue_bytes = 0
             self._ended.set()
@@ -299,6 +310,14 @@ class Sink:
             lost_sink_queue=dataclasses.replace(counts.lost_sink_queue),
             lost_disk=dataclasses.replace(counts.lost_disk),
         )
+
+
+def _front(packets: Packets, count: int) -> Packets:
+    """The first packets, holding not much more memory than they need."""
+    front = packets.take(slice(count))
+    if _SHARE * int(front.captured_bytes.sum()) < len(packets.buffer):
+        return front.compacted()
+    return front
 
 
 def _is_want_of_room(error: BaseException) -> bool:

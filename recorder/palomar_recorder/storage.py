@@ -194,7 +194,8 @@ class Storage:
         partial = file_name + PARTIAL_SUFFIX
         with self.in_use(f"taking over {partial}") as directory_fd:
             fd = open_regular(partial, os.O_RDWR, directory_fd)
-            with os.fdopen(fd, "rb") as file:
+            # Unbuffered: what was read before must not be what the checksum is of.
+            with os.fdopen(fd, "rb", buffering=0) as file:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 size = whole_length(file)
                 os.ftruncate(fd, size)
@@ -338,8 +339,10 @@ def _is_left(name: str, directory_fd: int) -> bool:
         return False
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        # Its writer may have finished it since it was opened.
+        there = os.stat(name, dir_fd=directory_fd, follow_symlinks=False)
+        return os.path.samestat(there, os.fstat(fd))
+    except (BlockingIOError, FileNotFoundError):
         return False
     finally:
         os.close(fd)
-    return True

@@ -41,3 +41,12 @@ def test_cut_packets_keep_their_original_length() -> None:
     assert contents(cut) == [b"a", b"bb", b"cc"]
     assert cut.original_bytes.tolist() == [1, 2, 3]
     assert contents(packets) == [b"a", b"bb", b"ccc"]
+
+
+@pytest.mark.parametrize("which", [[], [1], [0, 2]])
+def test_compacted_packets_are_the_same_in_a_buffer_of_their_own(which: list[int]) -> None:
+    packets = packets_of([b"a", b"bb", b"ccc"]).take(np.array(which, np.intp))
+    compacted = packets.compacted()
+    assert contents(compacted) == contents(packets)
+    assert len(compacted.buffer) == packets.captured_bytes.sum()
+    assert compacted.times_ns.tolist() == packets.times_ns.tolist()

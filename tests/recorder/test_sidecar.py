@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from palomar_recorder.sidecar import read_sidecar, write_sidecar
+from palomar_recorder.sidecar import read_sidecar, remove_sidecar, write_sidecar
 from palomar_recorder.storage import Storage, StorageError
 
 if TYPE_CHECKING:
@@ -71,3 +71,10 @@ def test_what_was_written_is_read_but_through_no_link(storage: Storage) -> None:
     for name in ("a.pcap", "none.pcap"):
         with pytest.raises(StorageError, match=f"reading {name}.json"):
             read_sidecar(storage, name)
+
+
+def test_a_sidecar_that_is_removed_leaves_its_file(storage: Storage) -> None:
+    write_sidecar(storage, "web-00000001_n.pcap", "{}")
+    for _ in range(2):
+        remove_sidecar(storage, "web-00000001_n.pcap")
+    assert [one.name for one in storage.directory.iterdir()] == ["web-00000001_n.pcap"]

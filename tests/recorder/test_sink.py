@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import struct
 import threading
+import weakref
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +16,7 @@ from palomar_recorder.pcapng import PcapngEncoder
 from palomar_recorder.sink import Sink
 from palomar_recorder.stop_condition import StopCondition
 from palomar_recorder.testing import START_NS, MemoryTarget, packets_of
+from palomar_recorder.whole_length import whole_length
 from tests.e2e.capture_file import parse_capture
 
 if TYPE_CHECKING:
@@ -370,6 +373,53 @@ def test_a_fault_at_the_end_fails_the_recording() -> None:
     recording.finish()
     assert recording.sink.ending is Ending.ERROR
     assert recording.sink.message == "it could not be given its name"
+
+
+@pytest.mark.parametrize(
+    ("ending", "stands"),
+    [(Ending.FILE_SIZE, Ending.ERROR), (Ending.DISK_FULL, Ending.DISK_FULL)],
+)
+def test_a_fault_at_the_end_is_told_beside_the_limit_that_was_reached(
+    ending: Ending, stands: Ending
+) -> None:
+    target = LimitedTarget(1 << 20)
+    recording = Recording(target=target)
+    recording.sink.start()
+    while not target.content:
+        threading.Event().wait(0.001)
+    target.error = WriteError(ending, "no room")
+    target.fault = "it could not be given its name"
+    recording.sink.offer(numbered(0, 1))
+    assert recording.sink.join(WAIT_S)
+    assert recording.sink.ending is stands
+    assert recording.sink.message == "no room; it could not be given its name"
+
+
+def test_a_file_without_room_for_its_head_is_one_without_packets() -> None:
+    target = LimitedTarget(100)
+    encoder = PcapngEncoder(snaplen_bytes=0, comment="long " * 100, node_name="n")
+    recording = Recording(target=target, encoder=encoder)
+    recording.sink.offer(numbered(0, 3))
+    recording.sink.start()
+    assert recording.sink.join(WAIT_S)
+    assert recording.sink.ending is Ending.FILE_SIZE
+    assert recording.sink.counts.lost_disk.packets == 3
+    assert target.content.startswith(b"\x0a\x0d\x0d\x0a")
+    assert whole_length(io.BytesIO(target.content)) == len(target.content)
+    recording.finish()
+
+
+def test_what_is_taken_of_a_large_batch_does_not_hold_all_of_it() -> None:
+    recording = Recording(queue_bytes_max=1 << 17)
+    batch = numbered(0, 1_000, 1_500)
+    buffer = weakref.ref(batch.buffer)
+    recording.sink.offer(batch)
+    del batch
+    assert buffer() is None
+    recording.finish()
+    taken = recording.sink.counts.written.packets
+    assert taken == ((1 << 17) - 2_048) // (1_500 + 64)
+    assert numbers(recording.contents()) == list(range(taken))
 
 
 def test_large_batches_are_written_in_pieces() -> None:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from palomar_recorder.counts import Counts
+from palomar_recorder.file_target import FileTarget
 from palomar_recorder.pcapng import PcapngEncoder
 from palomar_recorder.storage import Storage, StorageError, StorageFullError
 from palomar_recorder.testing import packets_of
 from palomar_recorder.whole_length import whole_length
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -200,6 +202,24 @@ def test_no_file_is_half_made_while_somebody_looks_for_orphans(storage: Storage)
     assert names(storage.directory) == ["a.pcap.partial"]
 
 
+@pytest.mark.parametrize(
+    "end", [FileTarget.discard, lambda target: target.finish([])], ids=["discard", "finish"]
+)
+def test_a_file_that_ends_while_it_is_looked_at_is_no_orphan(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, end: Callable[[FileTarget], None]
+) -> None:
+    target = storage.create("a", ".pcap")
+
+    def slow_flock(fd: int, operation: int) -> None:
+        if operation & fcntl.LOCK_NB:
+            end(target)
+        flock(fd, operation)
+
+    flock = fcntl.flock
+    monkeypatch.setattr(fcntl, "flock", slow_flock)
+    assert storage.orphans() == []
+
+
 def test_a_living_file_is_not_adopted(storage: Storage) -> None:
     target = storage.create("a", ".pcap")
     with pytest.raises(StorageError, match="somebody is still writing to it"):
@@ -223,7 +243,7 @@ def test_an_adopted_file_is_cut_to_its_last_whole_packet(storage: Storage) -> No
 
 
 @pytest.mark.parametrize(("suffix", "least"), [(".pcap", 24), (".pcapng", 28)])
-@pytest.mark.parametrize("content", [b"", b"\xd4\xc3"])
+@pytest.mark.parametrize("content", [b"", b"\xd4\xc3", bytes(100)], ids=len)
 def test_an_orphan_without_a_whole_header_is_adopted_as_a_file_without_packets(
     storage: Storage, suffix: str, least: int, content: bytes
 ) -> None:

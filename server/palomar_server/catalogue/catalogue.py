@@ -73,7 +73,10 @@ class Catalogue:
         Costs nothing, and loads nothing. Of a database server nothing is certain.
         """
         path = sqlite_path(self._url)
-        return path is not None and not path.exists()
+        try:
+            return path is not None and not path.exists()
+        except OSError:  # whoever opens it is told why it cannot be told
+            return False
 
     async def open(self) -> None:
         """Open the database, and bring its schema up to date, as any other call does by itself."""
@@ -183,7 +186,8 @@ class Catalogue:
     async def _opened(self) -> Database:
         failures = self._failures
         async with self._opening:
-            if self._database is not None:
+            # A file that was removed is made anew.
+            if self._database is not None and not self.is_new:
                 return self._database
             if self._failures != failures:
                 # Who waited for somebody's attempt need not make another, one after the other.
@@ -195,7 +199,9 @@ class Catalogue:
             except CatalogueError as error:
                 self._failures, self._failure = failures + 1, str(error)
                 raise
-            self._database = database
+            gone, self._database = self._database, database
+            if gone is not None:
+                await gone.close()
             return database
 
 

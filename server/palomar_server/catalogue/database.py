@@ -11,14 +11,16 @@ import os
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
-from sqlalchemy import NullPool, func, select
+from sqlalchemy import URL, NullPool, func, select
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from palomar_server.catalogue.database_file import is_disk_full, make_database_file
 from palomar_server.catalogue.database_url import (
     POSTGRESQL,
+    SQLITE,
     check_database_url,
     scrubbed,
     sqlite_path,
@@ -64,7 +66,7 @@ class Database:
         self._path = sqlite_path(url)
         self._turns = asyncio.Semaphore(_CONNECTIONS_MAX)
         self._engine = create_async_engine(
-            url,
+            url if self._path is None else _existing(self._path),
             poolclass=NullPool,
             # Rows tell who records what: not for the text of an error.
             hide_parameters=True,
@@ -220,6 +222,15 @@ class Database:
             text += "; its disk is full: make room, by removing recorded files, say"
         what = f"the catalogue's database {without_password(self._url)}: {text}"
         return CatalogueError(scrubbed(what, self._url))
+
+
+def _existing(path: Path) -> URL:
+    """The address of a SQLite file that is there.
+
+    By its plain path, SQLite would make one that is not: empty, and for others to read.
+    """
+    query = {"mode": "rw", "uri": "true"}
+    return URL.create(SQLITE, database=f"file://{quote(str(path))}", query=query)
 
 
 async def _use_wal(connection: AsyncConnection) -> None:

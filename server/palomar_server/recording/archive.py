@@ -17,7 +17,7 @@ import structlog
 from google.protobuf.json_format import MessageToJson
 
 from palomar_recorder.name import PARTIAL_SUFFIX
-from palomar_recorder.sidecar import write_sidecar
+from palomar_recorder.sidecar import remove_sidecar, write_sidecar
 from palomar_recorder.storage import StorageError
 from palomar_server.catalogue.errors import CatalogueError
 from palomar_server.errors import NotFound, NotReady
@@ -134,7 +134,7 @@ class Archive:
     async def list(
         self, statuses: Collection[int], limit: int
     ) -> tuple[list[recordings_pb2.Recording], bool]:
-        """Entries of the catalogue, the newest first, and whether there are more.
+        """Ended and other recordings, the newest first, and whether there are more.
 
         Raises:
             NotReady: the catalogue cannot be used.
@@ -148,12 +148,12 @@ class Archive:
             )
         except CatalogueError as error:
             raise NotReady(str(error)) from error
-        entries = [
-            self._unsaved.get(one.id, one)
-            for one in found.recordings
-            if one.id not in self._unwanted
-        ]
-        return entries, found.truncated
+        entries = {one.id: one for one in found.recordings if one.id not in self._unwanted}
+        # The catalogue may say that these are under way, or nothing of them.
+        entries |= self._unsaved
+        chosen = [one for one in entries.values() if not statuses or one.status in statuses]
+        chosen.sort(key=lambda one: one.started.ToNanoseconds(), reverse=True)
+        return chosen, found.truncated
 
     async def delete(self, recording: recordings_pb2.Recording) -> None:
         """Remove file and entry; a file that is gone already is no error.
@@ -170,15 +170,17 @@ class Archive:
         self._unsaved.pop(recording.id, None)
 
     async def recover(self) -> None:
-        """Once: make whole what a run before this one left in the middle.
+        """Once for each database: make whole what a run before this one left in the middle.
 
         Raises:
             NotReady: the catalogue or the directory cannot be used; the next call tries again.
         """
         failures = self._failures
         async with self._recovering:
-            if self._recovered:
+            # A database that was removed is made anew, and knows nothing of the files there are.
+            if self._recovered and not self._catalogue.is_new:
                 return
+            self._recovered = False
             if self._failures != failures:
                 # Who waited for somebody's attempt need not make another, one after the other.
                 raise NotReady(self._failure)
@@ -197,6 +199,8 @@ class Archive:
             NotReady: the catalogue or a file cannot be used.
         """
         await self.recover()
+        # First: a database that can be read but takes nothing must not keep files for ever.
+        await self._expire()
         for recording in [*self._unsaved.values()]:
             # One that is gone meanwhile was removed by somebody.
             if recording.id in self._unsaved and not await self._save(recording):
@@ -205,10 +209,21 @@ class Archive:
             for recording_id in [*self._unwanted]:
                 await self._catalogue.delete(self._node_name, recording_id)
                 del self._unwanted[recording_id]
-            expired = await self._catalogue.expired(self._node_name, self._clock_ns())
-            surplus = await self._catalogue.surplus(self._node_name)
             for gone in await self._catalogue.delete_fileless(self._node_name, self._file_names):
                 log.info("recording without its file forgotten", id=gone.id)
+                await asyncio.to_thread(remove_sidecar, self._storage, gone.file_name)
+        except (CatalogueError, StorageError) as error:
+            raise NotReady(str(error)) from error
+
+    async def close(self) -> None:
+        """Let the catalogue go."""
+        await self._catalogue.close()
+
+    async def _expire(self) -> None:
+        """Remove what has expired or is too much."""
+        try:
+            expired = await self._catalogue.expired(self._node_name, self._clock_ns())
+            surplus = await self._catalogue.surplus(self._node_name)
         except CatalogueError as error:
             raise NotReady(str(error)) from error
         for recording in {one.id: one for one in (*expired, *surplus)}.values():
@@ -219,10 +234,6 @@ class Archive:
                 log.warning("recording has expired and stays", id=recording.id, why=str(error))
             else:
                 log.info("recording expired", id=recording.id, file=recording.file_name)
-
-    async def close(self) -> None:
-        """Let the catalogue go."""
-        await self._catalogue.close()
 
     async def _save(self, recording: recordings_pb2.Recording) -> bool:
         """Have an entry say this; whether it does. If not, it is kept in mind."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+import zlib
 from typing import TYPE_CHECKING
 
 import structlog
@@ -31,7 +32,9 @@ log = structlog.get_logger(__name__)
 
 _INTERRUPTED = recordings_pb2.RECORDING_STATUS_INTERRUPTED
 _READ_BYTES = 1 << 20
-_ID_CHARACTERS_MAX = 64
+_NAME_CHARACTERS_MAX = 40
+"""Of a recording's name, which its id begins with."""
+_FOREIGN = re.compile(r"[^a-z0-9]+")
 _OWN_STEM = re.compile(r"([a-z][a-z0-9-]*-[0-9a-f]{8})_")
 """What `palomar_recorder.name.file_stem` makes of our ids."""
 _NO_ENTRY = "found without an entry in the catalogue"
@@ -146,7 +149,7 @@ class Recovery:
         stem = file_name.rpartition(".")[0]
         own = _OWN_STEM.match(stem)
         recording = recordings_pb2.Recording(
-            id=own[1] if own else stem[:_ID_CHARACTERS_MAX],
+            id=own[1] if own else _made_id(file_name),
             node_name=self._node_name,
             file_name=file_name,
         )
@@ -182,6 +185,15 @@ class Recovery:
                 recording.sha256, recording.file_bytes = checksum.hexdigest(), file.tell()
         except (OSError, StorageError) as error:
             log.warning("the file of a recording is not there", id=recording.id, why=str(error))
+
+
+def _made_id(file_name: str) -> str:
+    """An id for a file whose name has none, as those of `recorder.Recorder`; always the same.
+
+    It looks like all others: clients download no recording whose id does not.
+    """
+    name = _FOREIGN.sub("-", file_name.lower()).lstrip("-0123456789")[:_NAME_CHARACTERS_MAX]
+    return f"{name}-{zlib.crc32(file_name.encode()):08x}"
 
 
 def names_in(directory: Path) -> list[str] | None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import stat
 import subprocess
 import sys
 import textwrap
@@ -164,6 +165,26 @@ async def test_an_absent_file_is_known_to_be_new(sqlite_url: str) -> None:
     assert not catalogue.is_new
     await catalogue.close()
     assert not Catalogue("postgresql+asyncpg://host/name").is_new
+
+
+async def test_of_a_file_that_cannot_be_looked_at_nothing_is_certain(tmp_path: Path) -> None:
+    catalogue = Catalogue(f"sqlite+aiosqlite:///{tmp_path}/{'long' * 100}/palomar.db")
+    assert not catalogue.is_new
+    with pytest.raises(CatalogueError, match="File name too long"):
+        await catalogue.list("node")
+    await catalogue.close()
+
+
+async def test_a_file_that_was_removed_is_made_anew_and_for_nobody_else(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "palomar.db"
+    catalogue = Catalogue(f"sqlite+aiosqlite:///{path}")
+    await catalogue.add(recording(1))
+    path.unlink()
+    assert not await catalogue.update(recording(1))
+    await catalogue.add(recording(2))
+    assert ids((await catalogue.list("node")).recordings) == [2]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    await catalogue.close()
 
 
 async def test_a_database_that_cannot_be_opened_is_tried_again(tmp_path: Path) -> None:

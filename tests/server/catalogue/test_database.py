@@ -113,6 +113,21 @@ async def test_sqlite_files_are_for_this_user_alone_while_in_use(sqlite_url: str
     await database.close()
 
 
+@pytest.mark.parametrize("name", ["palomar.db", "a b#c&d=e.db", "/palomar.db"])
+async def test_a_file_that_is_gone_is_not_made_by_who_has_it_open(
+    tmp_path: Path, name: str
+) -> None:
+    database = Database(f"sqlite+aiosqlite:///{tmp_path}/{name}")
+    await database.open()
+    path = tmp_path / name.removeprefix("/")
+    assert await database.select("node", limit=1) == []
+    path.unlink()
+    with pytest.raises(CatalogueError, match="unable to open database file"):
+        await database.select("node", limit=1)
+    await database.close()
+    assert not path.exists()
+
+
 async def test_a_new_file_that_another_is_opening_is_waited_for(sqlite_url: str) -> None:
     database = Database(sqlite_url)
     path = database._path

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +14,10 @@ from palomar_server.recording import archive as archive_module
 from tests.server.recording.archive_testbed import COMPLETE, INTERRUPTED, KEEP_NS, NOW_NS, Node, end
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+RUNNING = recordings_pb2.RECORDING_STATUS_RUNNING
 
 
 async def test_nothing_is_opened_where_there_is_nothing(tmp_path: Path) -> None:
@@ -83,6 +88,7 @@ async def test_an_entry_whose_file_was_removed_is_forgotten(tmp_path: Path) -> N
     await node.archive.tidy()
     with pytest.raises(NotFound):
         await node.archive.get(recording.id)
+    assert [*(tmp_path / "files").iterdir()] == []
     await node.archive.close()
 
 
@@ -143,6 +149,83 @@ async def test_one_that_cannot_be_removed_keeps_no_other_from_expiring(tmp_path:
     entries, _ = await node.archive.list((), 10)
     assert [one.id for one in entries] == ["a-00000001"]
     assert [path.name for path in (tmp_path / "files").glob("*.pcap")] == [stuck.name]
+    await node.archive.close()
+
+
+@contextlib.contextmanager
+def read_only(path: Path) -> Iterator[None]:
+    """Have a database that can be read take nothing more."""
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        for verb in ("insert", "update", "delete"):
+            database.execute(
+                f"CREATE TRIGGER no_{verb} BEFORE {verb} ON recordings "
+                "BEGIN SELECT RAISE(ABORT, 'read-only'); END"
+            )
+        yield
+        for verb in ("insert", "update", "delete"):
+            database.execute(f"DROP TRIGGER no_{verb}")
+
+
+async def test_files_expire_though_the_database_takes_nothing(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    first, second, third = (node.recording(number) for number in (1, 2, 3))
+    for recording in (first, second, third):
+        await node.archive.begin(recording)
+        node.file(recording, finish=True)
+        end(recording)
+    third.ended.FromNanoseconds(NOW_NS + KEEP_NS)
+    await node.archive.finish(first)
+    await node.archive.finish(third)
+    files = tmp_path / "files"
+    with read_only(tmp_path / "catalogue.db"):
+        await node.archive.finish(second)
+        node.now_ns += KEEP_NS
+        with pytest.raises(NotReady, match="does not take a-00000002"):
+            await node.archive.tidy()
+        left = sorted(path.name for path in files.glob("*.pcap"))
+        assert left == [second.file_name, third.file_name]
+        node.now_ns += KEEP_NS
+        with pytest.raises(NotReady):
+            await node.archive.tidy()
+        assert [path.name for path in files.glob("*.pcap")] == [second.file_name]
+    await node.archive.tidy()
+    await node.archive.tidy()
+    assert await node.archive.list((), 10) == ([], False)
+    assert [*files.iterdir()] == []
+    await node.archive.close()
+
+
+async def test_a_database_that_was_removed_knows_all_files_again(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    ended, running = node.recording(1), node.recording(2)
+    for recording in (ended, running):
+        await node.archive.begin(recording)
+    node.file(ended, finish=True)
+    end(ended)
+    await node.archive.finish(ended)
+    target = node.storage.create(running.file_name.removesuffix(".pcap"), ".pcap")
+    (tmp_path / "catalogue.db").unlink()
+    await node.archive.tidy()
+    assert await node.archive.list((), 10) == ([ended], False)
+    target.finish([])
+    end(running)
+    await node.archive.finish(running)
+    await node.archive.tidy()
+    assert await node.archive.list((), 10) == ([running, ended], False)
+    await node.archive.close()
+
+
+async def test_what_could_not_be_noted_is_listed_as_it_ended(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    file, stream = node.recording(1), node.recording(2, file=False)
+    await node.archive.begin(file)
+    with read_only(tmp_path / "catalogue.db"):
+        for recording in (file, stream):
+            end(recording)
+            await node.archive.finish(recording)
+    assert await node.archive.list((), 10) == ([stream, file], False)
+    assert await node.archive.list((COMPLETE,), 10) == ([stream, file], False)
+    assert await node.archive.list((RUNNING,), 10) == ([], False)
     await node.archive.close()
 
 

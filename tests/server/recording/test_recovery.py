@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING
 
+import pytest
 from google.protobuf.json_format import MessageToJson
 
 from palomar_proto.palomar.v1 import recordings_pb2
@@ -158,4 +160,23 @@ async def test_files_whose_database_is_gone_are_known_again_and_expire(tmp_path:
     node.now_ns += KEEP_NS
     await node.archive.tidy()
     assert [*files.iterdir()] == [foreign]
+    await node.archive.close()
+
+
+@pytest.mark.parametrize("name", ["hubble_1700000000_7", "0", "Web.1", f"w{'.' * 99}", "_"])
+async def test_files_with_names_of_others_get_ids_like_all(tmp_path: Path, name: str) -> None:
+    node = Node(tmp_path)
+    suffixes = (".pcap", ".pcapng")
+    for suffix in suffixes:
+        target = node.storage.create(f"{name}_node-1", suffix)
+        target.finish([])
+    await node.archive.tidy()
+    entries, _ = await node.archive.list((), 10)
+    assert sorted(one.file_name for one in entries) == [f"{name}_node-1{one}" for one in suffixes]
+    for one in entries:
+        # As palomar.v1.Recording has it: clients download no others.
+        assert re.fullmatch(r"[a-z][a-z0-9-]{0,39}-[0-9a-f]{8}", one.id)
+    node.again()
+    await node.archive.tidy()
+    assert len((await node.archive.list((), 10))[0]) == len(suffixes)
     await node.archive.close()
