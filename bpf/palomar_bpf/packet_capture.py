@@ -191,12 +191,12 @@ class PacketCapture:
         Raises:
             CaptureError: the kernel refused.
         """
-        with self._changing:
-            lost = {}
-            for rule, (packets, size) in self._lost_before.items():
-                packets_now, size_now = self._maps.lost(rule)
-                lost[rule] = packets_now - packets, size_now - size
-            return lost
+        # Without waiting for a change of rules, which takes long: who asks is who reads.
+        lost = {}
+        for rule, (packets, size) in self._lost_before.items():
+            packets_now, size_now = self._maps.lost(rule)
+            lost[rule] = packets_now - packets, size_now - size
+        return lost
 
     def follow(self, links: Mapping[int, Link], gone: Collection[int] = ()) -> None:
         """Note which links are observed now; called by the live capture.
@@ -248,7 +248,8 @@ class PacketCapture:
         self._attach(wanted.rules.values())
         if any(wanted.rules.get(number) != rule for number, rule in before.rules.items()):
             await_programs()
-        self._lost_before |= lost
+        # Another one, as `lost` may be going through this one.
+        self._lost_before = self._lost_before | lost
 
     def _restore(self, before: _Active) -> None:
         """After a change that failed half-way."""

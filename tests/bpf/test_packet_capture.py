@@ -19,13 +19,17 @@ from palomar_bpf.attachment import RawTracepoint
 from palomar_bpf.capture import CaptureSettings, LiveCapture
 from palomar_bpf.capture_rule import PACKET_SNAPLEN_BYTES_MAX, CaptureRule, PacketPoint
 from palomar_bpf.errors import BpfError, CaptureError
+from palomar_bpf.links import Link
+from palomar_bpf.packet_capture import PacketCapture
 from palomar_bpf.payload import DROP_HEAD, EXTENSION, TRACE_HEAD, MessageType
+from palomar_bpf.record_hooks import RecordHooks
 from palomar_bpf.testbed import Testbed
+from palomar_bpf.testing import FakeTc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from palomar_bpf.packet_capture import PacketCapture
+    from palomar_bpf.attachment import Attachment
     from palomar_bpf.testbed import Pod
 
 pytestmark = pytest.mark.live
@@ -35,6 +39,10 @@ UDP = 17
 INGRESS = frozenset({PacketPoint.INGRESS})
 DROP = frozenset({PacketPoint.DROP})
 WHOLE = PACKET_SNAPLEN_BYTES_MAX
+MAPS = (
+    *("recorded", "record_plans", "record_losses", "record_siblings"),
+    *("rule_numbers", "rule_networks"),
+)
 
 SEND = """
 import socket, sys, time
@@ -390,3 +398,27 @@ def test_what_cannot_be_is_refused_and_the_rules_hold_on(
             packets.set_rules({1: CaptureRule()}, 100)
     send(near, far, 5)
     assert numbers(packets, 0) == list(range(5))
+
+
+def test_losses_are_told_while_interfaces_are_attached_to() -> None:
+    attaching, may_go_on = threading.Event(), threading.Event()
+
+    def attach(link: Link) -> Attachment:
+        attaching.set()
+        assert may_go_on.wait(10)
+        return FakeTc().attach(link)
+
+    hooks = RecordHooks(attach)
+    hooks.want(None)
+    maps = dict.fromkeys(MAPS, -1)
+    packets = PacketCapture(maps, hooks=hooks, drops=None, pages_per_cpu=8, coalesce_max_s=0.01)
+    link = Link(2, "eth0", None, None, None, up=True, ethernet=True)
+    following = threading.Thread(target=packets.follow, args=({2: link},))
+    following.start()
+    assert attaching.wait(10)
+    asking = threading.Thread(target=packets.lost, daemon=True)
+    asking.start()
+    asking.join(5)
+    assert not asking.is_alive()
+    may_go_on.set()
+    following.join()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import structlog
+
 from palomar_bpf.capture_rule import PACKET_SNAPLEN_BYTES_MAX, RULE_WORDS, RULES_MAX, CaptureRule
 from palomar_bpf.errors import CaptureError
 from palomar_server.recording.packet_route import Role, WantedRule
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from palomar_server.recording.packet_filter import CompiledPacketFilter
     from palomar_server.recording.packet_route import PacketRoute
     from palomar_server.recording.packet_source import PacketSource
+
+log = structlog.get_logger(__name__)
 
 _READINGS = 2
 """The reading under way when a rule goes may have begun before; the next one has not."""
@@ -73,6 +77,20 @@ class ActiveRules:
         route.old, route.rules = old, rules
         route.update(RULE_WORDS, reading)
         return True
+
+    def want_at_least(
+        self, route: PacketRoute, wanted: Mapping[WantedRule, None], reading: int
+    ) -> bool:
+        """Have a route want these rules, or choose from all packets if they are too many.
+
+        Raises:
+            CaptureError: there are no numbers even for that; the route is as it was.
+        """
+        try:
+            return self.want(route, wanted, reading)
+        except CaptureError as error:
+            log.warning("a recording has to choose from all packets", why=str(error))
+        return self.want_all(route, reading)
 
     def want_all(self, route: PacketRoute, reading: int) -> bool:
         """Have a route choose from all packets: more is read then, and none is missed.

@@ -47,6 +47,8 @@ _OLD_S = 0.02
 _REST = 8
 """After making rules anew, how many times as long as that took nothing is made anew."""
 _REST_MIN_S = 0.01
+_REST_MAX_S = 1.0
+"""Attaching to a hundred interfaces takes seconds, and the next pod may come right behind."""
 _READS_MAX = 16
 """Readings of a ring that never gets empty, after which all has been read that was in it before."""
 
@@ -147,10 +149,10 @@ class Dispatcher:
             try:
                 self._apply(routes)
                 self._begin_reading()
-                if self._flight is not None:
-                    self._begin_past(route)
-            except CaptureError:
+                self._begin_past(route)
+            except BaseException:  # there may be no more threads to have, too
                 self._routes = before
+                self._requests.clear()
                 self._rules.want(route, {}, self._reading)
                 self._apply_or_log()
                 self._stop_if_idle()
@@ -202,7 +204,7 @@ class Dispatcher:
         self._rules.apply(routes)
         with self._counting:
             for route in routes:
-                route.new = frozenset()
+                route.new -= {*route.rules.values()}  # of which others are not in the kernel
 
     def _begin_reading(self) -> None:
         if not self._is_running:
@@ -226,10 +228,11 @@ class Dispatcher:
             if subscription.before_ns:
                 most = max(1, subscription.before_max_bytes // flight.cell_bytes)
                 since_ns = time.time_ns() - subscription.before_ns
-                self._router.deliver_past(flight.since(since_ns, most), route)
-            # Unread packets from before the rules were set have only the flight recorder's number.
-            route.old = {**route.old, number: (Role.FLOW, self._reading + 2)}
-            route.update(RULE_WORDS, self._reading)
+                offset_ns = self._surroundings.boot_offset_ns
+                self._router.deliver_past(flight.since(since_ns, most, offset_ns), route)
+                # Unread packets from before the rules were set have only its number.
+                route.old = {**route.old, number: (Role.FLOW, self._reading + 2)}
+                route.update(RULE_WORDS, self._reading)
             self._routes = (*self._routes, route)
             done.set()
 
@@ -250,7 +253,7 @@ class Dispatcher:
 
     def _stop(self) -> None:
         thread, self._thread = self._thread, None
-        if thread is not None:
+        if thread is not None and thread.ident is not None:
             self._stopping = True
             self._source.wake()
             thread.join()
@@ -296,7 +299,8 @@ class Dispatcher:
             if self._flight is not None:
                 self._flight.add(heads)
             self._router.deliver(heads, self._routes)
-            self._is_stale |= any(route.has_spent_trigger for route in self._routes)
+            if any(route.has_spent_trigger for route in self._routes):
+                self._is_stale = True  # but never False: others may have made it True meanwhile
             self._reads += 1
             if self._next_losses_s == math.inf:
                 self._next_losses_s = time.monotonic() + _LOSSES_S
@@ -329,8 +333,8 @@ class Dispatcher:
             changed = [route for route in self._routes if route.varies and self._want_anew(route)]
             if changed:
                 self._apply_anew(changed)
-            now_s = time.monotonic()
-            self._next_refresh_s = now_s + max(_REST_MIN_S, _REST * (now_s - started_s))
+            rest_s = min(_REST_MAX_S, _REST * (time.monotonic() - started_s))
+            self._next_refresh_s = time.monotonic() + max(_REST_MIN_S, rest_s)
         finally:
             self._changing.release()
 
@@ -356,11 +360,7 @@ class Dispatcher:
         with self._apart():
             wanted = wanted_rules(route, self._surroundings.links)
         try:
-            return self._rules.want(route, wanted, self._reading)
-        except CaptureError as error:
-            log.warning("a recording has to choose from all packets", why=str(error))
-        try:
-            return self._rules.want_all(route, self._reading)
+            return self._rules.want_at_least(route, wanted, self._reading)
         except CaptureError:
             # Numbers become free when the ring has been read.
             self._is_stale = True

@@ -69,7 +69,7 @@ class FlightRecorder:
         payloads = heads.payloads[some]
         self._cells[place] = cut_cells(heads.buffer, payloads, self.cell_bytes)
         columns = self._columns[place]
-        columns["time_ns"] = heads.times_ns[some]
+        columns["time_ns"] = heads.times_ns[some] - heads.clock_offset_ns
         columns["original_bytes"] = heads.original_bytes[some]
         columns["captured_bytes"] = np.minimum(heads.captured_bytes[some], self._snaplen_bytes)
         columns["head_bytes"] = heads.starts[some] - payloads
@@ -85,16 +85,19 @@ class FlightRecorder:
             self._table.append(interface)
         return number
 
-    def since(self, time_ns: int, packets_max: int) -> PacketHeads:
+    def since(self, time_ns: int, packets_max: int, clock_offset_ns: int = 0) -> PacketHeads:
         """The last packets, copied, in the order of their times and without rules.
 
         Args:
             time_ns: none before this, UTC.
             packets_max: no more than so many, the last ones.
+            clock_offset_ns: what UTC is ahead of kernel time now; another than when they were added
+                if the clock was set since.
         """
         capacity = len(self._cells)
         newest = np.arange(max(0, self._next - min(capacity, packets_max)), self._next) % capacity
         columns = self._columns[newest]
+        columns["time_ns"] += clock_offset_ns
         which = (columns["time_ns"] >= time_ns).nonzero()[0]
         which = which[columns["time_ns"][which].argsort(kind="stable")]
         columns, cells = columns[which], self._cells[newest[which]]
@@ -110,6 +113,7 @@ class FlightRecorder:
             interface_table=tuple(self._table),
             rules=_no_rules(len(which)),
             passed_over=0,
+            clock_offset_ns=clock_offset_ns,
         )
 
 

@@ -71,6 +71,8 @@ class PacketHeads:
     """Which rules each packet matched, shape (n, words)."""
     passed_over: int
     """Payloads that are none of ours."""
+    clock_offset_ns: int = 0
+    """What `times_ns` are ahead of kernel time."""
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -117,7 +119,8 @@ class HeadReader:
             rules = rules[sound]
         if not len(payloads):
             return self._none(buffer, rules, passed_over)
-        times_ns = self._times(buffer, payloads, is_drop)
+        offset_ns = self._boot_offset_ns()
+        times_ns = self._times(buffer, payloads, is_drop) + offset_ns
         if np.count_nonzero(times_ns[1:] < times_ns[:-1]):
             order = times_ns.argsort(kind="stable")
             times_ns, payloads, lengths = times_ns[order], payloads[order], lengths[order]
@@ -134,6 +137,7 @@ class HeadReader:
             self._table,
             rules,
             passed_over,
+            offset_ns,
         )
 
     def _none(
@@ -148,12 +152,12 @@ class HeadReader:
             passed_over,
         )
 
+    @staticmethod
     def _times(
-        self, buffer: NDArray[np.uint8], payloads: NDArray[np.int64], is_drop: NDArray[np.bool_]
+        buffer: NDArray[np.uint8], payloads: NDArray[np.int64], is_drop: NDArray[np.bool_]
     ) -> NDArray[np.int64]:
         at = payloads + (_head_bytes(is_drop) - EXTENSION.itemsize + _TIME_OFFSET)
         times_ns: NDArray[np.int64] = gather(buffer, at, np.dtype("i8"))
-        times_ns += self._boot_offset_ns()
         return times_ns
 
     def _interfaces(

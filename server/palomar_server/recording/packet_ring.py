@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from palomar_recorder.packets import Packets
-
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from palomar_recorder.packets import Packets
 
 _PACKET_BYTES = 64
 """What a packet takes beside its bytes, about: its columns."""
+_PIECE_BYTES = 1_536
+"""What those that come at once take beside that, about: their arrays themselves. At a packet a time
+that is most of it."""
+_PARTS = 16
+"""Packets that come at once go in parts, each about so little of the memory: as one they would all
+make room for the next few."""
 
 
 class PacketRing:
@@ -37,25 +41,27 @@ class PacketRing:
         """Keep some packets, at least one, and let go of the oldest.
 
         Args:
-            packets: ordered by time, in a buffer of their own (`compacted`).
+            packets: ordered by time, in a buffer of their own (`Packets.compacted`).
         """
-        newest_ns = int(packets.times_ns[-1])
-        taken = len(packets.buffer) + len(packets) * _PACKET_BYTES
+        taken = _taken(packets)
         if taken > self._bytes_max:
             # A flood: the last of them, as many as fit.
             sizes = packets.captured_bytes[::-1] + _PACKET_BYTES
-            fitting = int(np.searchsorted(sizes.cumsum(), self._bytes_max, side="right"))
+            room_bytes = self._bytes_max - _PIECE_BYTES
+            fitting = int(np.searchsorted(sizes.cumsum(), room_bytes, side="right"))
             self._pieces.clear()
             self.bytes = 0
             if not fitting:
                 return
-            packets = compacted(packets.take(slice(len(packets) - fitting, None)))
-            taken = len(packets.buffer) + len(packets) * _PACKET_BYTES
-        self._pieces.append((packets, newest_ns, taken))
-        self.bytes += taken
-        self._newest_ns = max(self._newest_ns, newest_ns)
+            packets = packets.take(slice(len(packets) - fitting, None)).compacted()
+        for piece in _parts(packets, self._bytes_max // _PARTS):
+            newest_ns, taken = int(piece.times_ns[-1]), _taken(piece)
+            self._pieces.append((piece, newest_ns, taken))
+            self.bytes += taken
+            self._newest_ns = max(self._newest_ns, newest_ns)
         since_ns = self._newest_ns - self._span_ns
-        while self.bytes > self._bytes_max or self._pieces[0][1] < since_ns:
+        # All of them may go: those that are read late may be too old by themselves.
+        while self._pieces and (self.bytes > self._bytes_max or self._pieces[0][1] < since_ns):
             self.bytes -= self._pieces.popleft()[2]
 
     def clock_set(self, moved_ns: int) -> None:
@@ -77,22 +83,18 @@ class PacketRing:
         ]
 
 
-def compacted(packets: Packets) -> Packets:
-    """The same packets in a buffer that holds nothing else."""
-    starts: list[int] = packets.offsets.tolist()
-    ends: list[int] = (packets.offsets + packets.captured_bytes).tolist()
-    # Loops in C: some 150 ns a packet, and what the bytes take.
-    memory = packets.buffer.data
-    content = b"".join(map(memory.__getitem__, map(slice, starts, ends)))
-    offsets: NDArray[np.int64] = packets.captured_bytes.cumsum() - packets.captured_bytes
-    return Packets(
-        np.frombuffer(content, np.uint8),
-        offsets,
-        packets.captured_bytes,
-        packets.original_bytes,
-        packets.times_ns,
-        packets.interfaces,
-        packets.notes,
-        packets.interface_table,
-        packets.note_table,
-    )
+def _taken(packets: Packets) -> int:
+    """The memory of packets in a buffer of their own."""
+    return _PIECE_BYTES + len(packets.buffer) + len(packets) * _PACKET_BYTES
+
+
+def _parts(packets: Packets, most_bytes: int) -> list[Packets]:
+    """The same packets in pieces of about so much memory, each in a buffer of its own."""
+    if _taken(packets) <= most_bytes:
+        return [packets]
+    sums = (packets.captured_bytes + _PACKET_BYTES).cumsum()
+    ends = [*(np.diff(sums // max(1, most_bytes)).nonzero()[0] + 1).tolist(), len(packets)]
+    starts = [0, *ends[:-1]]
+    return [
+        packets.take(slice(start, end)).compacted() for start, end in zip(starts, ends, strict=True)
+    ]

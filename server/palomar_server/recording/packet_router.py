@@ -12,7 +12,6 @@ from palomar_recorder.ending import Ending
 from palomar_recorder.packets import Packets
 from palomar_server.recording.packet_heads import HeadReader
 from palomar_server.recording.packet_notes import PacketNotes
-from palomar_server.recording.packet_ring import compacted
 from palomar_server.recording.packet_route import PacketRoute, Role
 from palomar_server.recording.packet_rows import ROWS_AT_ONCE, PacketRows
 
@@ -314,8 +313,8 @@ def _offer(choice: _Choice, packets: Packets) -> None:
     if subscription.snaplen_bytes:
         packets = packets.cut(subscription.snaplen_bytes)
     if route.is_armed and route.kept is not None:
-        route.kept.add(compacted(packets))
+        route.kept.add(packets.compacted())
         return
     if _SHARE * int(packets.captured_bytes.sum()) < len(packets.buffer):
-        packets = compacted(packets)
+        packets = packets.compacted()
     subscription.sink.offer(packets)

@@ -48,7 +48,12 @@ _NEUTRAL_WORDS = """
     icmp6-multicastlistenerreportv1 icmp6-multicastlistenerreportv2
     icmp6-multicastlistenerdone icmp6-routersolicit icmp6-routeradvert icmp6-neighborsolicit
     icmp6-neighboradvert icmp6-redirect icmp6-destinationunreach icmp6-destinationunreachable
-    icmp6-packettoobig icmp6-timeexceeded icmp6-parameterproblem
+    icmp6-packettoobig icmp6-timeexceeded icmp6-parameterproblem icmp6-routerrenum
+    icmp6-nodeinformationquery icmp6-nodeinformationresponse icmp6-ineighbordiscoverysolicit
+    icmp6-ineighbordiscoveryadvert icmp6-homeagentdiscoveryrequest icmp6-homeagentdiscoveryreply
+    icmp6-mobileprefixsolicit icmp6-mobileprefixadvert icmp6-certpathsolicit icmp6-certpathadvert
+    icmp6-multicastrouteradvert icmp6-multicastroutersolicit icmp6-multicastrouterterm
+    l1 l2 iih lsp snp csnp psnp
 """
 _QUALIFIER_WORDS = """
     src dst ether link fddi tr wlan arp rarp ip ip6 tcp udp sctp icmp icmp6 igmp

@@ -258,6 +258,10 @@ class Recorder:
         """
         recording = await self.get(recording_id, peer)
         _check_ended(recording)
+        # Whole, even if the caller goes: an entry without its file would be of no use.
+        await asyncio.shield(self._delete(recording, peer))
+
+    async def _delete(self, recording: recordings_pb2.Recording, peer: Peer) -> None:
         await self._archive.delete(recording)
         audit("recording deleted", recording, peer)
 

@@ -78,10 +78,11 @@ class RecorderService:
                 async for response in self._responses(session, stopping):
                     yield [response.SerializeToString()]
             finally:
+                # First: a call that is cancelled once more waits for nothing.
+                session.begin_end(Ending.CALLER_GONE, "the caller has gone")
                 # Before the requests are closed, which must not happen while somebody waits there.
                 stopping.cancel()
                 await asyncio.wait((stopping,))
-                session.begin_end(Ending.CALLER_GONE, "the caller has gone")
             if self._recorder.sessions.stopping:
                 raise Stopping
 

@@ -126,7 +126,9 @@ class Session:
             self._could_not_begin(error)
             raise
         now_ns = self._steady_ns()
-        self.recording.started.FromNanoseconds(time.time_ns())
+        # It may have reached a limit while the last interfaces were attached to.
+        started_ns = min(time.time_ns(), self._sink.ended_ns or time.time_ns())
+        self.recording.started.FromNanoseconds(started_ns)
         if self.recording.status == _STARTING:
             self.recording.status = _ARMED if armed else _RUNNING
         if not armed:

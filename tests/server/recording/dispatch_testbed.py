@@ -117,6 +117,11 @@ class Dispatching:
             **values,  # type: ignore[arg-type]
         )
 
+    def use(self, source: FakePacketSource) -> None:
+        """Take packets from another source, before there are any recordings."""
+        self.source = source
+        self.dispatcher._rules._source = self.dispatcher._source = source
+
     def filter(
         self, *flows: flow_pb2.FlowFilter, pcap: str = "", one_way: bool = True
     ) -> CompiledPacketFilter:

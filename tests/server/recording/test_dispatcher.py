@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from palomar_bpf.capture_rule import CaptureRule
+from palomar_bpf.capture_rule import RULES_MAX, CaptureRule
 from palomar_bpf.errors import CaptureError
 from palomar_proto.flow import flow_pb2
 from palomar_proto.palomar.v1 import drop_reason_pb2
 from palomar_recorder.ending import Ending
+from palomar_server.recording.packet_route import WantedRule
 from palomar_server.recording.testing import FakePacketSource, dropped, recorded
 from palomar_server.surroundings import KERNEL_DROP_REASON_BASE
 from palomar_server.testing import START_NS
 from tests.server.recording.dispatch_testbed import (
     Dispatching,
+    Kept,
     dropped_flows,
     frame,
     pod,
@@ -27,7 +29,9 @@ from tests.server.recording.dispatch_testbed import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
+
+    from palomar_bpf.packet_batch import PacketBatch
 
 WEB = {"web": {"at_ns": 0, "addresses": ["192.0.2.1"], "namespace": "default", "pod_name": "web-0"}}
 
@@ -383,8 +387,7 @@ def test_what_was_lost_of_the_time_before_the_trigger_is_told_when_it_fires(
 
 def test_a_lost_packet_counts_once_for_a_recording_with_several_rules_for_it() -> None:
     node = Dispatching()
-    node.source = FakePacketSource(capacity_bytes=0)
-    node.dispatcher._rules._source = node.dispatcher._source = node.source
+    node.use(FakePacketSource(capacity_bytes=0))
     both = node.add(node.filter(pod("default/web-0"), port(80)))
     other = node.add(node.tuples(80))
     node.core.surroundings.apply({"endpoints": WEB})
@@ -394,3 +397,142 @@ def test_a_lost_packet_counts_once_for_a_recording_with_several_rules_for_it() -
     node.end(both, other)
     assert [one.sink.counts.lost_perf_ring.packets for one in (both, other)] == [3, 3]
     node.dispatcher.close()
+
+
+class Meddling(dict[WantedRule, int]):
+    """Rules while which are gone through something else happens, once.
+
+    Args:
+        rules: what it holds.
+        meddle: happens.
+    """
+
+    def __init__(self, rules: Mapping[WantedRule, int], meddle: Callable[[], None]) -> None:
+        super().__init__(rules)
+        self._meddle: Callable[[], None] | None = meddle
+
+    def __iter__(self) -> Iterator[WantedRule]:
+        meddle, self._meddle = self._meddle, None
+        if meddle is not None:
+            meddle()
+        return super().__iter__()
+
+
+def test_a_change_of_endpoints_in_the_middle_of_a_reading_is_not_forgotten(
+    node: Dispatching,
+) -> None:
+    def change() -> None:
+        node.core.surroundings.apply({"endpoints": WEB})
+        node.dispatcher.context_changed()
+
+    kept, other = node.add(node.filter(pod("default/web-0"))), node.add(node.tuples(80))
+    route = node.dispatcher._routes[-1]
+    route.rules = Meddling(route.rules, change)
+    before = len(node.source.rules)
+    node.source.push(*seen(1))
+    until(lambda: len(node.source.rules) > before)
+    node.end(kept, other)
+
+
+class SlowSource(FakePacketSource):
+    """One that takes as long for its first rules as a kernel for many interfaces."""
+
+    def set_rules(self, rules: Mapping[int, CaptureRule], snaplen_bytes: int) -> None:
+        if not self.history:
+            time.sleep(1.5)
+        super().set_rules(rules, snaplen_bytes)
+
+
+def test_after_rules_that_took_long_the_next_ones_do_not_wait_much_longer() -> None:
+    node = Dispatching()
+    node.use(SlowSource())
+    kept = node.add(node.filter(pod("default/web")))
+    for number in (1, 2):
+        address = f"192.0.2.{number}"
+        web = {**WEB["web"], "addresses": [address], "pod_name": f"web-{number}"}
+        node.core.surroundings.apply({"endpoints": {f"web-{number}": web}})
+        node.dispatcher.context_changed()
+        until(lambda at=address: node.source.push(recorded(frame(source=at))) == 1)  # type: ignore[misc]
+    node.end(kept)
+    node.dispatcher.close()
+
+
+def test_losses_of_others_before_are_not_told_with_rules_that_the_kernel_refused(
+    node: Dispatching,
+) -> None:
+    for _ in range(RULES_MAX):
+        other = node.add(node.tuples(80))
+        node.source.lose(1, 100)
+        node.end(other)
+    kept = node.add(node.filter(pod("default/web-0")))
+    node.source.refuse = CaptureError("too many networks")
+    node.core.surroundings.apply({"endpoints": WEB})
+    node.dispatcher.context_changed()
+    until(lambda: CaptureRule() in node.source.rules.values())
+    node.end(kept)
+    assert kept.sink.counts.lost_perf_ring.packets == 0
+
+
+def test_without_a_thread_to_read_nothing_is_left_behind(
+    node: Dispatching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    kept = Kept(node.filter(port(80)))
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="thread"):
+            node.dispatcher.add(kept.subscription)
+    assert node.source.rules == {}
+    again = node.add(node.filter(port(80)))
+    node.source.push(*seen(2))
+    node.end(again, kept)
+    assert (len(again.contents), kept.contents) == (2, [])
+
+
+@pytest.mark.parametrize("set_s", [-3_600, 3_600])
+def test_a_flight_recorder_gives_what_was_before_the_clock_was_set(set_s: int) -> None:
+    node = Dispatching(flight_recorder_bytes=1 << 20)
+    offset_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    node.core.surroundings.apply({"boot_offset_ns": offset_ns - set_s * 1_000_000_000})
+    node.dispatcher.start()
+    boot_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    node.source.push(*seen(3, since_ns=boot_ns))
+    until(lambda: len(node.dispatcher._flight or ()) == 3)
+    node.core.surroundings.apply({"boot_offset_ns": offset_ns})
+    kept = node.add(node.filter(), before_ns=60 * 1_000_000_000, before_max_bytes=1 << 20)
+    node.end(kept)
+    node.dispatcher.close()
+    assert kept.times_ns == [boot_ns + offset_ns + step for step in (0, 1_000, 2_000)]
+
+
+class LateSource(FakePacketSource):
+    """One that is not read before it may be, and has been found empty then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_read = threading.Event()
+
+    def read(self, timeout_s: float | None) -> PacketBatch | None:
+        if not self.may_read.is_set():
+            self.may_read.wait()
+            return None
+        return super().read(timeout_s)
+
+
+@pytest.mark.parametrize(("before_s", "packets"), [(0, 0), (60, 3)])
+def test_only_who_asks_for_the_past_gets_what_was_not_read_yet(before_s: int, packets: int) -> None:
+    node, source = Dispatching(flight_recorder_bytes=1 << 20), LateSource()
+    node.use(source)
+    node.dispatcher.start()
+    source.push(*seen(3, since_ns=time.time_ns()))
+    kept = Kept(node.filter(), before_ns=before_s * 1_000_000_000, before_max_bytes=1 << 20)
+    adding = threading.Thread(target=node.dispatcher.add, args=(kept.subscription,))
+    adding.start()
+    until(lambda: bool(node.dispatcher._requests))
+    source.may_read.set()
+    adding.join()
+    node.end(kept)
+    node.dispatcher.close()
+    assert len(kept.contents) == packets

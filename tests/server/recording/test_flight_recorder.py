@@ -19,10 +19,10 @@ def recorder(packets: int) -> FlightRecorder:
     return FlightRecorder(packets * CELL_BYTES, 64)
 
 
-def add(flight: FlightRecorder, *payloads: bytes) -> None:
+def add(flight: FlightRecorder, *payloads: bytes, offset_ns: int = 0) -> None:
     rules = pack_rules([[0]] * len(payloads))
     batch = PayloadBatch.of(payloads, received_ns=0)
-    flight.add(HeadReader(lambda: {7: "eth0"}, lambda: 0).read(batch, rules))
+    flight.add(HeadReader(lambda: {7: "eth0"}, lambda: offset_ns).read(batch, rules))
 
 
 def contents(flight: FlightRecorder, since_ns: int = 0, most: int = 1 << 20) -> list[bytes]:
@@ -52,6 +52,14 @@ def test_what_is_older_or_too_many_is_left_out() -> None:
     assert contents(flight, since_ns=2) == [b"\2", b"\3", b"\4"]
     assert contents(flight, most=2) == [b"\3", b"\4"]
     assert contents(recorder(3)) == []
+
+
+def test_times_are_those_of_the_clock_as_it_is_set_now() -> None:
+    flight = recorder(10)
+    for offset_ns, time_ns in ((1_000, 1), (500, 2)):
+        add(flight, recorded(b"a", time_ns=time_ns), offset_ns=offset_ns)
+    assert flight.since(0, 10, 500).times_ns.tolist() == [501, 502]
+    assert flight.since(502, 10, 500).times_ns.tolist() == [502]
 
 
 def test_a_packet_that_was_read_late_comes_in_its_place() -> None:

@@ -42,6 +42,7 @@ EXPRESSIONS = (
     "ip multicast or ether multicast",
     "(ip[0] & 0xf) * 4 + 20 < ip[2:2]",
     "arp or proto 132",
+    "icmp6[icmp6type] == icmp6-routerrenum or icmp6[0] = icmp6-mobileprefixadvert or l1 or iih",
     "ether proto 0x0800 and ip[8] == 64",
     "udp[4:2] / 2 = 4 or tcp[0:2] % 7 = 1 or ip[8] << 2 > 255",
 )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import stat
@@ -122,6 +123,20 @@ async def test_a_recording_under_way_cannot_be_deleted_or_downloaded(tmp_path: P
             await recorder.delete(started.id, OWN)
         with pytest.raises(NotReady, match="stop it first"):
             await recorder.download(started.id, 0, OWN)
+
+
+async def test_a_deletion_whose_caller_goes_is_done_as_a_whole(tmp_path: Path) -> None:
+    node = RecordingNode(tmp_path)
+    async with node.running() as recorder:
+        started = await recorder.start(recordings_pb2.StartRequest(), OWN)
+        await recorder.stop(started.id, OWN)
+        deleting = asyncio.get_running_loop().create_task(recorder.delete(started.id, OWN))
+        while any(node.directory.iterdir()):
+            await asyncio.sleep(0)
+        deleting.cancel()
+        await asyncio.wait((deleting,))
+        while (await recorder.list(recordings_pb2.ListRequest(), OWN)).recordings:
+            await asyncio.sleep(0.01)
 
 
 async def test_nothing_is_left_of_a_recording_that_cannot_begin(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import grpc
@@ -8,9 +9,11 @@ import pytest
 from palomar_proto.palomar.v1 import recordings_pb2
 from palomar_proto.recorder import recorder_pb2
 from palomar_server.peer import OWN
+from palomar_server.recording.recorder_service import RecorderService
 from tests.server.recording.recording_testbed import NODE, RecordingNode, frame, next_of, rest
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 STOP = recorder_pb2.RecordRequest(stop=recorder_pb2.StopRecording())
@@ -93,6 +96,31 @@ async def test_an_aborted_call_leaves_a_whole_file_and_a_record_of_why(tmp_path:
         assert ended.end == recordings_pb2.RECORDING_END_CALLER_GONE
         assert ended.counts.written.packets == 1
         assert (node.directory / ended.file_name).stat().st_size == ended.file_bytes
+
+
+async def test_a_call_that_is_cancelled_twice_ends_its_recording(tmp_path: Path) -> None:
+    node = RecordingNode(tmp_path)
+    begun = asyncio.Event()
+
+    async def requests() -> AsyncIterator[recorder_pb2.RecordRequest]:
+        yield start()
+        await asyncio.Event().wait()
+
+    async def take() -> None:
+        async for _ in RecorderService(node.recorder, node.streams).record(requests(), OWN):
+            begun.set()
+
+    async with node.running():
+        call = asyncio.get_running_loop().create_task(take())
+        await begun.wait()
+        recording = await only(node)
+        # Its stream is reset, and then its connection is closed.
+        call.cancel()
+        await asyncio.sleep(0)
+        call.cancel()
+        await asyncio.wait((call,))
+        ended = await node.until_ended(recording.id)
+        assert ended.end == recordings_pb2.RECORDING_END_CALLER_GONE
 
 
 @pytest.mark.parametrize(

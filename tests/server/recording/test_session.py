@@ -130,6 +130,7 @@ async def test_a_limit_reached_before_it_was_known_to_have_begun_ends_it() -> No
     told = one.session.message()
     assert (told.end, told.counts.written.packets) == (recordings_pb2.RECORDING_END_PACKETS, 1)
     assert one.feed.subscription is None
+    assert told.started.ToNanoseconds() <= told.ended.ToNanoseconds()
 
 
 async def test_what_cannot_be_written_fails_it() -> None:
