@@ -69,6 +69,11 @@ def traces(capture: LiveCapture, quiet_s: float = 0.3) -> list[Any]:
     ]
 
 
+def pings(capture: LiveCapture) -> list[Any]:
+    """Those of a pod's pings and their answers."""
+    return [head for head in traces(capture) if head["len_orig"] == 14 + 20 + 16]
+
+
 def eventually(holds: Callable[[], bool]) -> bool:
     deadline_s = time.monotonic() + 5
     while not holds() and time.monotonic() < deadline_s:
@@ -114,8 +119,7 @@ def test_a_ping_between_pods_is_seen_at_all_four_points(testbed: Testbed) -> Non
         assert near.traffic("ping", far.ipv4) == "ok"
         seen = [
             (int(head["subtype"]), int(head["source"]), int(head["ifindex"]))
-            for head in traces(capture)
-            if head["len_orig"] == 14 + 20 + 16
+            for head in pings(capture)
         ]
     assert seen.count((ObservationPoint.FROM_ENDPOINT, 7, indices[0])) == 1
     assert seen.count((ObservationPoint.TO_ENDPOINT, 8, indices[1])) == 1
@@ -406,11 +410,10 @@ def test_filters_of_a_capture_that_runs_stay_when_another_begins(testbed: Testbe
     settings = on(testbed, attach_method="clsact")
     with LiveCapture(settings) as first, LiveCapture(settings) as second:
         assert near.traffic("ping", far.ipv4) == "ok"
-        for capture in (first, second):
-            assert len(traces(capture)) == 4
+        assert [len(pings(capture)) for capture in (first, second)] == [4, 4]
         second.close()
         assert near.traffic("ping", far.ipv4) == "ok"
-        assert len(traces(first)) == 4
+        assert len(pings(first)) == 4
 
 
 @pytest.mark.live
@@ -421,9 +424,8 @@ def test_filters_of_a_killed_capture_are_removed_by_the_next(testbed: Testbed) -
         assert near.traffic("ping", far.ipv4) == "ok"
         requests = [
             head
-            for head in traces(capture)
-            if head["len_orig"] == 14 + 20 + 16
-            and head["subtype"] == ObservationPoint.FROM_ENDPOINT
+            for head in pings(capture)
+            if head["subtype"] == ObservationPoint.FROM_ENDPOINT
             and head["ifindex"] == socket.if_nametoindex(near.interface)
         ]
         assert len(requests) == 1
