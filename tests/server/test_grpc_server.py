@@ -34,9 +34,10 @@ GetFlows = observer_pb2.GetFlowsRequest
 
 STOPPED_CLIENT = """
 import grpc, os, signal, sys
-with grpc.insecure_channel(sys.argv[1]) as channel:
+# That allows for more on the way than the socket holds, and not only once gRPC has found it useful.
+options = [("grpc.http2.lookahead_bytes", 4 << 20), ("grpc.http2.bdp_probe", 0)]
+with grpc.insecure_channel(sys.argv[1], options) as channel:
     responses = channel.unary_stream("/observer.Observer/GetFlows")(b"")
-    # By then gRPC allows for more on the way than the socket holds.
     for _ in range(2_000):
         next(responses)
     os.kill(os.getpid(), signal.SIGSTOP)
@@ -364,7 +365,9 @@ async def test_stopping_waits_for_no_client_that_is_stopped_itself(
     async with asyncio.timeout(20):
         await asyncio.to_thread(stopped_client)
         # Until what is on its way to it is all that fits.
-        await asyncio.sleep(0.3)
+        [connection] = node.server._connections
+        while not (connection._transport and connection._transport.get_write_buffer_size()):
+            await asyncio.sleep(0.01)
         await node.server.stop(0.1)
     assert not path.exists()
     assert "clients that do not read are cut" in capsys.readouterr().out
