@@ -4,8 +4,6 @@ import asyncio
 import os
 import socket
 import stat
-import subprocess
-import sys
 from contextlib import ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +12,7 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from h2.settings import SettingCodes
 
 from palomar_proto.flow import flow_pb2
 from palomar_proto.observer import observer_pb2, observer_pb2_grpc
@@ -25,23 +24,13 @@ from palomar_server.table import Kind
 from palomar_server.testing import START_NS, Core, event_row, flow_rows
 from palomar_server.unix_socket import SocketInUseError
 from palomar_server.waker import Waker
+from tests.server.http2_client import Http2Client
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 GetFlows = observer_pb2.GetFlowsRequest
-
-STOPPED_CLIENT = """
-import grpc, os, signal, sys
-# That allows for more on the way than the socket holds, and not only once gRPC has found it useful.
-options = [("grpc.http2.lookahead_bytes", 4 << 20), ("grpc.http2.bdp_probe", 0)]
-with grpc.insecure_channel(sys.argv[1], options) as channel:
-    responses = channel.unary_stream("/observer.Observer/GetFlows")(b"")
-    for _ in range(2_000):
-        next(responses)
-    os.kill(os.getpid(), signal.SIGSTOP)
-"""
 
 
 class Node:
@@ -335,38 +324,21 @@ async def test_stopping_twice_is_no_error_and_touches_no_other_server(path: Path
         assert path.exists()
 
 
-@pytest.fixture
-def stopped_client(path: Path) -> Iterator[Callable[[], None]]:
-    """Starts a process that asks for all flows, and stops, as by Ctrl-Z, when it has some.
-
-    One that merely does not ask for more would not do: gRPC reads on behind its back.
-    """
-    clients: list[subprocess.Popen[bytes]] = []
-
-    def start() -> None:
-        argv = [sys.executable, "-c", STOPPED_CLIENT, f"unix:{path}"]
-        clients.append(subprocess.Popen(argv))
-        ended = os.waitid(os.P_PID, clients[0].pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
-        assert ended is not None
-        assert ended.si_code == os.CLD_STOPPED
-
-    yield start
-    for client in clients:
-        client.kill()
-        client.wait()
-
-
-async def test_stopping_waits_for_no_client_that_is_stopped_itself(
-    path: Path, stopped_client: Callable[[], None], capsys: pytest.CaptureFixture[str]
+async def test_stopping_waits_for_no_client_that_does_not_read(
+    path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     node = Node(path, capacity=65_535)
     node.write(65_535)
     await node.server.start()
-    async with asyncio.timeout(20):
-        await asyncio.to_thread(stopped_client)
-        # Until what is on its way to it is all that fits.
-        [connection] = node.server._connections
-        while not (connection._transport and connection._transport.get_write_buffer_size()):
+    async with asyncio.timeout(20), Http2Client(path) as client:
+        # It allows for more than the socket holds, and takes nothing of it.
+        client.http2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 1 << 30})
+        client.http2.increment_flow_control_window(1 << 30)
+        client.request(path="/observer.Observer/GetFlows")
+        while not any(
+            one._transport is not None and one._transport.get_write_buffer_size()
+            for one in node.server._connections
+        ):
             await asyncio.sleep(0.01)
         await node.server.stop(0.1)
     assert not path.exists()
