@@ -9,11 +9,11 @@ from palomar_bpf.errors import CaptureError
 from palomar_bpf.filter_owner import FilterOwner, has_owner
 
 HOLD = """
-import time
+import signal
 from palomar_bpf.filter_owner import FilterOwner
 owner = FilterOwner()
 print(owner.mark, flush=True)
-time.sleep(60)
+signal.pause()
 """
 
 
